@@ -1,0 +1,1 @@
+"""What both stages share: errors, grids, sample identity, shards, the spool, fixed sets."""

@@ -1,0 +1,138 @@
+"""What all commands share at the terminal: progress, JSON, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, Interrupted, XrdError
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two progress lines where the output is not a terminal."""
+
+T = TypeVar("T")
+
+
+def say(message: str) -> None:
+    """Print a line for the person at the terminal (standard error, so that --json stays clean)."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+def emit(text: str) -> None:
+    """Print a line of the result itself (standard output)."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _json_ready(value: Any) -> Any:
+    """Replace NaN and infinities by null: JSON has neither."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_ready(item) for item in value]
+    return value
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON value on standard output; numbers that are not finite become null."""
+    emit(json.dumps(_json_ready(value), allow_nan=False))
+
+
+class Advance(Protocol):
+    """Report progress: `advance(n, note)` moves on by n and shows a short note."""
+
+    def __call__(self, n: int = 1, note: str = "") -> None:
+        """Move on by n."""
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Advance]:
+    """Show a bar on a terminal and a plain line every ten seconds otherwise.
+
+    Args:
+        label: what is being done.
+        total: number of steps, or None where it is endless.
+
+    """
+    if sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(label, total=total, note="")
+
+            def advance_bar(n: int = 1, note: str = "") -> None:
+                bar.update(task, advance=n, **({"note": note} if note else {}))
+
+            yield advance_bar
+        return
+
+    start = shown = time.monotonic()
+    done = 0
+    latest = ""
+
+    def line() -> None:
+        of = f"/{total}" if total is not None else ""
+        seconds = time.monotonic() - start
+        say(f"{label}: {done}{of} in {seconds:.0f} s{'  ' + latest if latest else ''}")
+
+    def advance_plain(n: int = 1, note: str = "") -> None:
+        nonlocal done, shown, latest
+        done += n
+        latest = note or latest
+        if time.monotonic() - shown >= PLAIN_INTERVAL:
+            shown = time.monotonic()
+            line()
+
+    yield advance_plain
+    line()
+
+
+def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Iterate with a progress bar (see `progress`)."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with progress(label, total) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+def run(app: typer.Typer, name: str) -> None:
+    """Run a command-line application: project errors become one line on standard error and an exit code."""
+    try:
+        app(prog_name=name)
+    except Interrupted as stop:
+        say(f"{name}: {stop}")
+        raise SystemExit(EXIT_RESUMABLE) from None
+    except XrdError as error:
+        say(f"{name}: error: {' '.join(str(error).split())}")
+        raise SystemExit(EXIT_WRONG_INPUT) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None

@@ -1,0 +1,56 @@
+"""Identity of every sample and the random numbers that follow from it.
+
+A sample is named by (run, producer, shard, index). All that is random about it comes from the counter-based
+generator Philox4x64-10 (Salmon et al., SC 2011) with
+
+    key     = (run, producer)
+    counter = (0, purpose, shard, index)        word 0 counts the blocks drawn
+
+so that no two samples, and no two purposes of one sample, share a number, and every sample can be drawn again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What a random stream of one sample is for; each has its own substream."""
+
+    CRYSTAL = 0
+    PATTERN = 1
+    IMPURITY = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SampleIdentity:
+    """Names one sample for ever; all four are unsigned 64-bit integers."""
+
+    run: int
+    producer: int
+    shard: int
+    index: int
+
+    def __str__(self) -> str:
+        """Give the identity as it is printed and typed."""
+        return f"{self.run:016x}:{self.producer}:{self.shard}:{self.index}"
+
+
+def philox_key(run: int, producer: int) -> tuple[int, int]:
+    """Return the Philox key of a producer's samples."""
+    return run, producer
+
+
+def philox_counter(shard: int, index: int, purpose: Purpose) -> tuple[int, int, int, int]:
+    """Return the Philox counter at which a sample's stream begins (word 0 first)."""
+    return 0, int(purpose), shard, index
+
+
+def generator(identity: SampleIdentity, purpose: Purpose) -> np.random.Generator:
+    """Return NumPy's generator at the start of one stream of one sample."""
+    key = np.array(philox_key(identity.run, identity.producer), dtype=np.uint64)
+    counter = np.array(philox_counter(identity.shard, identity.index, purpose), dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))

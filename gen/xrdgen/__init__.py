@@ -1,0 +1,1 @@
+"""Offline generation: real structures, statistics, synthetic crystals, diffraction, production."""

@@ -1,0 +1,1 @@
+"""Streaming training: models, data streams, fit, evaluation, prediction, report."""
