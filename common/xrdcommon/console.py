@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -87,7 +87,9 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
             task = bar.add_task(label, total=total, note="")
 
             def advance_bar(n: int = 1, note: str = "") -> None:
-                bar.update(task, advance=n, **({"note": note} if note else {}))
+                bar.update(task, advance=n)
+                if note:
+                    bar.update(task, note=note)
 
             yield advance_bar
         return
@@ -115,7 +117,7 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
     """Iterate with a progress bar (see `progress`)."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with progress(label, total) as advance:
         for item in items:

@@ -6,9 +6,9 @@ Symbols come from spglib's database; extinction groups are derived from its oper
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import spglib
+from spglib import SpaceGroupType
 
 from xrdcommon.errors import InputError
 
@@ -52,9 +52,7 @@ def check_group(number: int) -> int:
 def crystal_system(number: int) -> str:
     """Return the crystal system; trigonal groups (143 to 167) are apart from hexagonal ones."""
     check_group(number)
-    return next(
-        system for system, last in zip(CRYSTAL_SYSTEMS, _LAST_GROUP, strict=True) if number <= last
-    )
+    return next(system for system, last in zip(CRYSTAL_SYSTEMS, _LAST_GROUP, strict=True) if number <= last)
 
 
 def enantiomorph(number: int) -> int | None:
@@ -69,11 +67,13 @@ def merged_group(number: int) -> int:
 
 
 @cache
-def _first_types() -> dict[int, Any]:
+def _first_types() -> dict[int, SpaceGroupType]:
     """Return spglib's record of the first Hall setting of every group."""
-    types: dict[int, Any] = {}
+    types: dict[int, SpaceGroupType] = {}
     for hall_number in range(1, 531):
         record = spglib.get_spacegroup_type(hall_number)
+        if record is None:
+            raise RuntimeError(f"spglib does not know Hall number {hall_number}")
         types.setdefault(record.number, record)
     return types
 

@@ -1,0 +1,1 @@
+"""Crystals: the data class, the random generator and its kernels."""

@@ -1,0 +1,1 @@
+"""Space-group operations, Wyckoff positions and lattices in the project's standard setting."""
