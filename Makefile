@@ -1,0 +1,88 @@
+# xrdstream. `make demo` and `make test` do all the set-up themselves; they need Python >= 3.11 and make.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+
+# The demonstration: where it works, how long it trains and how many producers work beside the training.
+DEMO := demo
+DEMO_TIME ?= 5m
+DEMO_WORKERS ?= 2
+
+.PHONY: help install demo test lint format bench clean
+
+help:
+	@echo "make demo    install, then the main job end to end on embedded data, with a report (about 9 minutes on 2 cores)"
+	@echo "make test    install what the tests need and run them"
+	@echo "make lint    formatting, style, types, imports"
+	@echo "make bench   measured figures as ratios"
+	@echo "make install the commands xrdgen and xrdtrain in $(VENV)"
+	@echo "make clean   remove $(VENV) and $(DEMO)"
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "make: error: no Python 3.11 to 3.13 found; install one or set PYTHON=" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), with what the tests need ..."
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed
+	@echo "done: $(BIN)/xrdgen and $(BIN)/xrdtrain (or: source $(BIN)/activate)"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+# --- the demonstration: every step is a file, so that a killed demo goes on where it was ---
+
+$(DEMO)/amcsd.parquet: | $(VENV)/.installed
+	@echo "== 1/6 import the embedded real structures (AMCSD)"
+	$(BIN)/xrdgen structures import embedded:amcsd --out $@
+
+$(DEMO)/split/test.parquet: $(DEMO)/amcsd.parquet
+	@echo "== 2/6 set the structures of unseen families apart"
+	$(BIN)/xrdgen structures split $< --by unseen --statistics embedded:statistics --out $(DEMO)/split
+
+$(DEMO)/statistics.npz: $(DEMO)/split/test.parquet
+	@echo "== 3/6 statistics of the others, joined with those of the Materials Project"
+	$(BIN)/xrdgen statistics build $(DEMO)/split/train.parquet --merge embedded:statistics-materials-project --out $@
+
+$(DEMO)/test.zarr/zarr.json: $(DEMO)/split/test.parquet
+	@echo "== 4/6 diffractograms of the real test crystals"
+	$(BIN)/xrdgen freeze $< --out $(DEMO)/test.zarr
+
+demo: $(DEMO)/statistics.npz $(DEMO)/test.zarr/zarr.json
+	@echo "== 5/6 produce and train at the same time"
+	$(BIN)/xrdtrain fit $(DEMO)/spool --run $(DEMO)/run --test amcsd=$(DEMO)/test.zarr --max-time $(DEMO_TIME) \
+		--produce $(DEMO_WORKERS) --produce-options "--statistics $(DEMO)/statistics.npz"
+	@echo "== 6/6 audit and report"
+	$(BIN)/xrdgen audit $(DEMO)/spool
+	$(BIN)/xrdtrain report $(DEMO)/run

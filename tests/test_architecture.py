@@ -1,0 +1,78 @@
+"""The house keeps its walls: who may import whom, how long a room may be, what is never used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MODULES = sorted(
+    path for top in ("common", "gen", "train") for path in (REPOSITORY / top).rglob("*.py") if "build" not in path.parts
+)
+ALLOWED_TOP_LEVEL = {
+    "pyproject.toml", "gen", "train", "common", "slurm", "tests", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
+    "constraints.txt",
+}  # fmt: skip
+
+
+def test_stages_import_only_the_common_part() -> None:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_top_level_is_as_the_user_fixed_it() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    ).stdout.split("\n")
+    if tracked == [""]:
+        pytest.skip("not a git checkout")
+    top_level = {name.split("/")[0] for name in tracked if name}
+    assert {name for name in top_level if not name.startswith(".")} <= ALLOWED_TOP_LEVEL
+
+
+def test_there_are_modules() -> None:
+    assert len(MODULES) > 40
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_module_is_of_one_concept(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 420, "split it: one concept a module"
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            assert not any(name.split(".")[0] in {"pickle", "dill", "joblib"} for name in names), (
+                "no pickle of user data"
+            )
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, "no bare except"
+            caught = ast.unparse(node.type)
+            swallowed = caught == "Exception" and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+            assert not swallowed, f"line {node.lineno}: 'except {caught}' that does not raise swallows faults"
+        if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict):
+            assert len(ast.dump(node)) < 20_000, f"line {node.lineno}: a table belongs into a data file"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_kernels_live_in_modules_of_their_own_and_never_validate(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    is_kernel_module = path.stem.endswith("kernels")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            decorators = {ast.unparse(decorator).split("(")[0] for decorator in node.decorator_list}
+            compiled = decorators & {"kernel", "fast_kernel", "inline_kernel", "njit", "numba.njit"}
+            assert not compiled or is_kernel_module, f"line {node.lineno}: kernel {node.name} outside a *kernels.py"
+            if compiled:
+                raises = [inner for inner in ast.walk(node) if isinstance(inner, ast.Raise | ast.Assert)]
+                assert not raises, f"line {node.lineno}: kernel {node.name} validates; do it at the border"
+    if path.name != "jit.py":
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names} | {
+            node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+        }
+        assert "numba" not in imported, "Numba's options live in xrdgen.jit alone"
