@@ -1,0 +1,86 @@
+"""Format of the fixed sets: version, names, header, identifiers; see `fixed_sets` for the layout."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdcommon.errors import FormatError, InputError, MissingFileError
+from xrdcommon.fields import SAMPLE_FIELDS
+from xrdcommon.files import read_json
+
+FORMAT: Final = 1
+"""Version of the layout above; a reader refuses a higher one."""
+
+KIND: Final = "fixed set"
+ATTRIBUTE: Final = "xrdstream"
+ROWS_PER_CHUNK: Final = 64
+ROWS_PER_SHARD: Final = 1024
+ID_BYTES: Final = 64
+
+RESERVED = ("kind", "format", "grid", "rows", "samples_sha256", "patterns_sha256")
+ARRAYS = ("pattern", *(field.name for field in SAMPLE_FIELDS), "id")
+
+
+def encode_ids(ids: Sequence[str]) -> NDArray[np.uint8]:
+    """Return names as rows (N, 64) of UTF-8 bytes padded with zeros.
+
+    Raises:
+        InputError: a name is empty, longer than 64 bytes, or contains a zero byte.
+
+    """
+    table = np.zeros((len(ids), ID_BYTES), dtype=np.uint8)
+    for row, name in enumerate(ids):
+        content = name.encode()
+        if not 0 < len(content) <= ID_BYTES or b"\0" in content:
+            raise InputError(f"id {name!r} of row {row}: must have 1 to {ID_BYTES} bytes of UTF-8; shorten it")
+        table[row, : len(content)] = np.frombuffer(content, dtype=np.uint8)
+    return table
+
+
+def decode_ids(table: NDArray[np.uint8]) -> list[str]:
+    """Return the names in rows (N, 64) written by `encode_ids`."""
+    return [row.tobytes().rstrip(b"\0").decode() for row in table]
+
+
+def samples_hash(samples: NDArray[Any], ids: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 over all records and ids."""
+    digest = hashlib.sha256(np.ascontiguousarray(samples).tobytes())
+    digest.update(np.ascontiguousarray(ids).tobytes())
+    return digest.hexdigest()
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether a folder is a fixed set and holds nothing else, so that it may be replaced."""
+    if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= {"zarr.json", *ARRAYS}:
+        return False
+    try:
+        content = read_json(path / "zarr.json")
+    except (MissingFileError, FormatError):
+        return False
+    attributes = content.get("attributes", {}) if isinstance(content, dict) else {}
+    header = attributes.get(ATTRIBUTE, {}) if isinstance(attributes, dict) else {}
+    return isinstance(header, dict) and header.get("kind") == KIND
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the checked attributes of a fixed set."""
+    content = read_json(path / "zarr.json")
+    attributes = content.get("attributes") if isinstance(content, dict) else None
+    header = attributes.get(ATTRIBUTE) if isinstance(attributes, dict) else None
+    if not isinstance(header, dict) or header.get("kind") != KIND:
+        raise FormatError(f"{path}: a Zarr folder but not a fixed set of xrdstream; make one with `xrdgen freeze`")
+    if header.get("format") != FORMAT:
+        raise FormatError(
+            f"{path}: fixed set of format {header.get('format')}, this version reads format {FORMAT}; "
+            "install the version that wrote it or make it again"
+        )
+    missing = [name for name in RESERVED if name not in header]
+    if missing:
+        raise FormatError(f"{path}: damaged fixed set (no {missing[0]!r} in its header); make it again")
+    return cast("dict[str, Any]", header)
