@@ -1,0 +1,166 @@
+"""Reading a shard: the checksum of the whole file first, then views into its bytes."""
+
+# B rows of a block, n rows of the shard, P grid points
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdcommon.errors import CorruptShardError, MissingFileError
+from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE
+from xrdcommon.shards.format import BLOCK_ROWS, HASH_DIGITS, SHARD_FORMAT, ShardName, block_key
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Up to 64 rows of a shard, views into the shard's bytes."""
+
+    first_row: int
+    patterns: NDArray[np.float16]  # (B, P)
+    samples: NDArray[np.void]  # (B,) SAMPLE_DTYPE
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard in memory, its checksum verified."""
+
+    name: ShardName
+    run: int
+    configuration_hash: str
+    blocks: tuple[Block, ...]
+
+    @cached_property
+    def patterns(self) -> NDArray[np.float16]:
+        """All patterns (n, P) in [0, 1], copied together on first use."""
+        return np.concatenate([block.patterns for block in self.blocks])
+
+    @cached_property
+    def samples(self) -> NDArray[np.void]:
+        """All records (n,) of `SAMPLE_DTYPE`."""
+        return np.concatenate([block.samples for block in self.blocks])
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.name.rows
+
+
+def read_shard(path: Path, name: ShardName | None = None) -> Shard:
+    """Read and verify a shard.
+
+    Args:
+        path: the file.
+        name: what it must be; taken from the file's name by default.
+
+    Raises:
+        MissingFileError: there is no such file.
+        CorruptShardError: size, checksum or members are not what the name says.
+
+    """
+    name = ShardName.parse(path.name) if name is None else name
+    try:
+        with path.open("rb", buffering=0) as stream:
+            content = np.empty(name.bytes, dtype=np.uint8)
+            size = _fill(stream, content)
+            longer = bool(stream.read(1))
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: no such shard") from error
+    if size < name.bytes or longer:
+        raise CorruptShardError(f"{path}: {'more than' if longer else size} of {name.bytes} bytes")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest[:HASH_DIGITS] != name.sha12:
+        raise CorruptShardError(f"{path}: checksum {digest[:HASH_DIGITS]}, expected {name.sha12}")
+    return _parse(path, name, content)
+
+
+def _fill(stream: io.FileIO, content: NDArray[np.uint8]) -> int:
+    """Read until the buffer is full or the file ends; return the bytes read."""
+    view = memoryview(content)
+    done = 0
+    while done < len(view) and (n := stream.readinto(view[done:])):
+        done += n
+    return done
+
+
+def _parse(path: Path, name: ShardName, content: NDArray[np.uint8]) -> Shard:
+    """Turn verified bytes into views; a wrong layout under a right checksum is a fault of the writer."""
+    members = _members(path, content)
+    blocks = []
+    rows = 0
+    header: dict[str, Any] = {}
+    for number in range(-(-name.rows // BLOCK_ROWS)):
+        key = block_key(name.producer, name.shard, number)
+        try:
+            header = json.loads(members[f"{key}.json"].tobytes())
+            patterns = _array(members[f"{key}.pattern.npy"])
+            samples = _array(members[f"{key}.samples.npy"])
+        except (KeyError, ValueError) as error:
+            raise CorruptShardError(f"{path}: block {number}: {error}") from error
+        expected = (SHARD_FORMAT, name.producer, name.shard, rows)
+        found = tuple(header.get(field) for field in ("format", "producer", "shard", "first_row"))
+        if found != expected or patterns.ndim != 2 or samples.shape != patterns.shape[:1]:
+            raise CorruptShardError(f"{path}: block {number} is {found}, expected {expected}")
+        if patterns.dtype != PATTERN_DTYPE or samples.dtype != SAMPLE_DTYPE:
+            raise CorruptShardError(f"{path}: block {number} holds {patterns.dtype} and {samples.dtype}")
+        blocks.append(Block(rows, patterns, samples))
+        rows += len(patterns)
+    if rows != name.rows:
+        raise CorruptShardError(f"{path}: {rows} rows, expected {name.rows}")
+    return Shard(name, int(header["run"]), str(header["configuration_hash"]), tuple(blocks))
+
+
+def _members(path: Path, content: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """Return the bytes of every member by name."""
+    try:
+        with tarfile.open(fileobj=_Window(content), mode="r:") as archive:
+            return {m.name: content[m.offset_data : m.offset_data + m.size] for m in archive.getmembers()}
+    except tarfile.TarError as error:
+        raise CorruptShardError(f"{path}: not a tar ({error})") from error
+
+
+def _array(member: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return the array of an `.npy` member as a view; pickled objects are refused."""
+    start = io.BytesIO(member[:4096].tobytes())
+    if np.lib.format.read_magic(start) != (1, 0):
+        raise ValueError("npy version is not 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(start)
+    data = member[start.tell() :]
+    if dtype.hasobject or fortran or data.nbytes != dtype.itemsize * int(np.prod(shape)):
+        raise ValueError(f"npy of type {dtype}, shape {shape} in {data.nbytes} bytes")
+    return data.view(dtype).reshape(shape)
+
+
+class _Window(io.RawIOBase):
+    """A seekable file over bytes in memory, without copying them (tarfile needs the headers only)."""
+
+    def __init__(self, content: NDArray[np.uint8]) -> None:
+        self._view = memoryview(content)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, len(self._view))[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._view[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)

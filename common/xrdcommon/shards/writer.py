@@ -1,0 +1,115 @@
+"""Writing a shard block by block, its checksum computed on the way."""
+
+# B rows of a block, P grid points
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdcommon.errors import InputError
+from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE
+from xrdcommon.shards.format import (
+    BLOCK_ROWS,
+    HASH_DIGITS,
+    SHARD_FORMAT,
+    TAR_RECORD,
+    ShardName,
+    block_key,
+    padding,
+)
+
+
+class ShardWriter:
+    """Writes one shard to a path that nobody else looks at; `finish` makes it durable and names it."""
+
+    def __init__(self, path: Path, *, run: int, producer: int, shard: int, configuration_hash: str) -> None:
+        self._stream = path.open("xb", buffering=1 << 20)
+        self._hash = hashlib.sha256()
+        self._run = run
+        self._producer = producer
+        self._shard = shard
+        self._configuration = configuration_hash
+        self._blocks = 0
+        self._bytes = 0
+        self.rows = 0
+
+    def write_block(self, patterns: NDArray[Any], samples: NDArray[np.void]) -> None:
+        """Append up to 64 rows.
+
+        Args:
+            patterns: (B, P) values in [0, 1]; stored as float16.
+            samples: (B,) records of `SAMPLE_DTYPE`.
+
+        Raises:
+            InputError: shapes or types that do not fit.
+            OSError: the file system refuses (ENOSPC and EDQUOT included); call `abort`.
+
+        """
+        n_rows = len(patterns)
+        if patterns.ndim != 2 or not 0 < n_rows <= BLOCK_ROWS or samples.shape != (n_rows,):
+            raise InputError(f"block of patterns {patterns.shape} and samples {samples.shape}: need 1 to 64 rows")
+        if samples.dtype != SAMPLE_DTYPE:
+            raise InputError(f"samples of type {samples.dtype}: need SAMPLE_DTYPE")
+        key = block_key(self._producer, self._shard, self._blocks)
+        header = {
+            "format": SHARD_FORMAT,
+            "run": self._run,
+            "producer": self._producer,
+            "shard": self._shard,
+            "first_row": self.rows,
+            "rows": n_rows,
+            "configuration_hash": self._configuration,
+        }
+        self._member(f"{key}.json", json.dumps(header).encode())
+        self._member(f"{key}.pattern.npy", *_npy(patterns.astype(PATTERN_DTYPE, copy=False)))
+        self._member(f"{key}.samples.npy", *_npy(samples))
+        self._blocks += 1
+        self.rows += n_rows
+
+    def finish(self) -> tuple[ShardName, str]:
+        """End the tar, make it durable and return its name and full SHA-256."""
+        self._write(bytes(2 * TAR_RECORD))
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        digest = self._hash.hexdigest()
+        return ShardName(self._shard, self._producer, self.rows, self._bytes, digest[:HASH_DIGITS]), digest
+
+    def abort(self) -> None:
+        """Close without finishing, whatever the file system says; the caller removes the file."""
+        try:
+            self._stream.close()
+        except OSError:  # what could not be flushed is thrown away with the file
+            self._stream.raw.close() if hasattr(self._stream, "raw") else None
+
+    def _member(self, name: str, *parts: bytes | memoryview) -> None:
+        size = sum(len(part) for part in parts)
+        info = tarfile.TarInfo(name)
+        info.size = size
+        self._write(info.tobuf(tarfile.USTAR_FORMAT))
+        for part in parts:
+            self._write(part)
+        if fill := padding(size):
+            self._write(bytes(fill))
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._hash.update(data)
+        self._stream.write(data)
+        self._bytes += len(data)
+
+
+def _npy(array: NDArray[Any]) -> tuple[bytes, memoryview]:
+    """Return header and bytes of an `.npy` file, version 1.0, without copying a contiguous array."""
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.getvalue(), array.view(np.uint8).reshape(-1).data
