@@ -76,7 +76,7 @@ def read_shard(path: Path, name: ShardName | None = None) -> Shard:
         raise MissingFileError(f"{path}: no such shard") from error
     if size < name.bytes or longer:
         raise CorruptShardError(f"{path}: {'more than' if longer else size} of {name.bytes} bytes")
-    digest = hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(content.data).hexdigest()
     if digest[:HASH_DIGITS] != name.sha12:
         raise CorruptShardError(f"{path}: checksum {digest[:HASH_DIGITS]}, expected {name.sha12}")
     return _parse(path, name, content)
@@ -84,7 +84,7 @@ def read_shard(path: Path, name: ShardName | None = None) -> Shard:
 
 def _fill(stream: io.FileIO, content: NDArray[np.uint8]) -> int:
     """Read until the buffer is full or the file ends; return the bytes read."""
-    view = memoryview(content)
+    view = content.data
     done = 0
     while done < len(view) and (n := stream.readinto(view[done:])):
         done += n
@@ -143,7 +143,7 @@ class _Window(io.RawIOBase):
     """A seekable file over bytes in memory, without copying them (tarfile needs the headers only)."""
 
     def __init__(self, content: NDArray[np.uint8]) -> None:
-        self._view = memoryview(content)
+        self._view = content.data
         self._at = 0
 
     def readable(self) -> bool:

@@ -1,0 +1,139 @@
+"""How much lies in a spool, read from the names of the shards alone, and when production should pause."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xrdcommon.errors import InputError
+from xrdcommon.shards.format import ShardName
+from xrdcommon.spool.layout import Layout
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as 20GB, 500MiB or 1e9.
+
+    Raises:
+        InputError: not a size, or not positive.
+
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][0-9]+)?)\s*([KMGT]?I?)B?\s*", text.upper())
+    try:
+        size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+    except (ValueError, KeyError, OverflowError):
+        size = 0
+    if size <= 0:
+        raise InputError(f"size '{text}': give a positive number with a unit, for example 20GB")
+    return size
+
+
+def format_bytes(size: float) -> str:
+    """Write a size for people."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size:.0f} B"
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Shards that wait to be claimed, and those claimed and not yet deleted."""
+
+    shards: int = 0
+    bytes: int = 0
+    samples: int = 0
+    claimed_shards: int = 0
+    claimed_bytes: int = 0
+    claimed_samples: int = 0
+
+    @property
+    def all_shards(self) -> int:
+        """Ready and claimed."""
+        return self.shards + self.claimed_shards
+
+    @property
+    def all_bytes(self) -> int:
+        """Ready and claimed."""
+        return self.bytes + self.claimed_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """Production pauses when a high mark would be passed and goes on at the low ones.
+
+    Attributes:
+        high_bytes: most bytes of ready, claimed and running shards.
+        low_bytes: production resumes at or below.
+        high_shards: most shards.
+        low_shards: production resumes at or below.
+
+    """
+
+    high_bytes: int = 20 * 10**9
+    low_bytes: int = 16 * 10**9
+    high_shards: int = 100_000
+    low_shards: int = 80_000
+
+    def __post_init__(self) -> None:
+        """Refuse marks that are not positive or that cross.
+
+        Raises:
+            InputError: the message says which.
+
+        """
+        for unit, low, high in (
+            ("bytes", self.low_bytes, self.high_bytes),
+            ("shards", self.low_shards, self.high_shards),
+        ):
+            if not 0 <= low <= high or high < 1:
+                raise InputError(f"watermarks of {low} and {high} {unit}: need 0 <= low <= high and high >= 1")
+
+    def full(self, backlog: Backlog, *, more_shards: int, shard_bytes: int) -> bool:
+        """Tell whether that many more shards would pass a high mark."""
+        return (
+            backlog.all_shards + more_shards > self.high_shards
+            or backlog.all_bytes + more_shards * shard_bytes > self.high_bytes
+        )
+
+    def low(self, backlog: Backlog, *, more_shards: int, shard_bytes: int) -> bool:
+        """Tell whether the spool has been emptied to the low marks."""
+        return (
+            backlog.all_shards + more_shards <= self.low_shards
+            and backlog.all_bytes + more_shards * shard_bytes <= self.low_bytes
+        )
+
+
+def names_in(folder: Path) -> list[ShardName]:
+    """Return the shards of a folder, sorted by shard number and producer; other files are passed over."""
+    try:
+        files = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(ShardName.parse(file) for file in files if ShardName.is_name(file))
+
+
+def claim_folders(layout: Layout) -> Iterator[tuple[str, int, Path]]:
+    """Yield run id, epoch and path of every folder of claimed shards."""
+    for name in sorted(os.listdir(layout.claimed)):
+        run_id, dot, epoch = name.rpartition(".")
+        if dot and epoch.isdigit():
+            yield run_id, int(epoch), layout.claimed / name
+
+
+def measure(layout: Layout) -> Backlog:
+    """Count ready and claimed shards (claimed ones first, so that none moving on is missed)."""
+    ready = names_in(layout.ready)
+    claimed = [name for _, _, folder in claim_folders(layout) for name in names_in(folder)]
+    return Backlog(
+        len(ready),
+        sum(name.bytes for name in ready),
+        sum(name.rows for name in ready),
+        len(claimed),
+        sum(name.bytes for name in claimed),
+        sum(name.rows for name in claimed),
+    )

@@ -1,0 +1,264 @@
+"""The side of the training: claim, load, and delete what a durable checkpoint covers.
+
+Calls in the order of a training:
+
+    consumer = spool.consumer("my-run")          # takes over what an earlier process of this run held
+    consumer.cover(checkpoint.used, step)        # after a resume: repeats the last cover, which may not have ended
+    window = consumer.held() + consumer.claim(8)
+    shard = consumer.load(window[0])             # None: damaged, now in quarantine
+    ... train, write a checkpoint durably ...
+    consumer.cover({str(name): rows_used}, step) # notes what is used, then deletes wholly used shards
+    consumer.release()                           # at the end
+
+All methods may be called from several threads of the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xrdcommon import console
+from xrdcommon.errors import CorruptShardError, InputError, MissingFileError, SpoolError
+from xrdcommon.files import fsync_dir, read_json, write_json
+from xrdcommon.shards.format import ShardName
+from xrdcommon.shards.reader import Shard, read_shard
+from xrdcommon.spool.backlog import claim_folders, names_in
+from xrdcommon.spool.journal import append_lines, move
+from xrdcommon.spool.layout import Layout
+from xrdcommon.spool.lease import Lease
+from xrdcommon.spool.usage import read_used
+
+if TYPE_CHECKING:
+    from xrdcommon.spool.spool import Spool
+
+QUARANTINE_SHARE = 0.01
+"""A training stops when more than this share of its shards is damaged..."""
+
+QUARANTINE_LEAST = 3
+"""...but not before this many are."""
+
+
+class Consumer:
+    """One incarnation of a training on a spool; start it with `Spool.consumer`."""
+
+    def __init__(self, spool: Spool, run_id: str, lease: Lease) -> None:
+        self._spool = spool
+        self._layout: Layout = spool.layout
+        self.run_id = run_id
+        self._lease = lease
+        self.epoch = lease.epoch
+        self._folder = self._layout.consumer(run_id)
+        self._claims = self._layout.claims(run_id, lease.epoch)
+        self._lock = threading.RLock()
+        self._used: set[str] = set()
+        self._partly: dict[str, int] = {}
+        self._loaded = 0
+        self._quarantined = 0
+
+    @classmethod
+    def start(cls, spool: Spool, run_id: str) -> Consumer:
+        """Take the lease of a run, and with it all that its earlier incarnations held."""
+        folder = spool.layout.consumer(run_id)
+        try:
+            folder.mkdir(exist_ok=True)
+            lease = Lease.acquire(folder, spool.layout.temporary)
+        except PermissionError as error:
+            raise SpoolError(f"{spool.path}: cannot be written ({error}); a training deletes what it used") from error
+        if lease is None:
+            raise SpoolError(
+                f"{spool.path}: another running process trains as '{run_id}'; stop it or take another run name"
+            )
+        consumer = cls(spool, run_id, lease)
+        try:
+            consumer._take_over()
+        except BaseException:
+            lease.release()
+            raise
+        return consumer
+
+    def _take_over(self) -> None:
+        """Move the claims of earlier epochs here (their processes lose access), finish what they began."""
+        for run_id, epoch, path in claim_folders(self._layout):
+            if run_id == self.run_id and epoch < self.epoch:
+                if not self._claims.exists():
+                    path.rename(self._claims)
+                    continue
+                for name in names_in(path):
+                    move(path / str(name), self._claims / str(name))
+                path.rmdir()
+        self._claims.mkdir(exist_ok=True)
+        fsync_dir(self._layout.claimed)
+        # From this line on entries of earlier epochs are void: a process that wakes up late counts for nothing.
+        append_lines(self._used_file, [{"epoch": self.epoch, "opened": time.time(), "pid": os.getpid()}])
+        self._used = {entry.name for entry in read_used(self._used_file)}
+        with contextlib.suppress(MissingFileError):
+            self._partly = {name: int(rows) for name, rows in read_json(self._coverage_file)["rows"].items()}
+        self._delete_used()
+
+    @property
+    def _used_file(self) -> Path:
+        return self._folder / "used.jsonl"
+
+    @property
+    def _coverage_file(self) -> Path:
+        return self._folder / "coverage.json"
+
+    def verify(self) -> None:
+        """Make sure that this process still owns the run; call it before writing a checkpoint.
+
+        Raises:
+            SpoolError: another process took over while this one stood still.
+
+        """
+        self._lease.verify()
+
+    def claim(self, n: int) -> list[ShardName]:
+        """Take up to n ready shards, lowest shard numbers first; an empty list where none is ready."""
+        claimed: list[ShardName] = []
+        with self._lock:
+            self.verify()
+            for name in names_in(self._layout.ready):
+                if len(claimed) >= n:
+                    break
+                if move(self._layout.ready / str(name), self._claims / str(name)):
+                    claimed.append(name)
+            if claimed:
+                fsync_dir(self._claims)
+        return claimed
+
+    def held(self) -> list[ShardName]:
+        """Return the shards that this run holds and has not wholly used, sorted by shard number and producer."""
+        with self._lock:
+            return [name for name in names_in(self._claims) if str(name) not in self._used]
+
+    def rows_used(self, name: ShardName) -> int:
+        """Return how many rows of a shard the last `cover` counted as used."""
+        with self._lock:
+            return name.rows if str(name) in self._used else self._partly.get(str(name), 0)
+
+    def load(self, name: ShardName) -> Shard | None:
+        """Read a claimed shard; a damaged one goes to quarantine, is logged, and None is returned.
+
+        Raises:
+            SpoolError: the shard is not there and not in quarantine, or more than 1 % (and at least 3) of the
+                shards were damaged.
+
+        """
+        path = self._claims / str(name)
+        try:
+            shard = read_shard(path, name)
+            if shard.configuration_hash != self._spool.configuration_hash or shard.run != self._spool.root_seed:
+                raise CorruptShardError(f"{path}: made for another spool")
+        except MissingFileError:
+            if (self._layout.quarantine / str(name)).exists():
+                return None
+            self.verify()
+            raise SpoolError(
+                f"{path}: a claimed shard has gone; somebody deleted or moved files of the spool. "
+                "`xrdgen audit` lists what is missing"
+            ) from None
+        except CorruptShardError as error:
+            self._put_in_quarantine(name, str(error))
+            return None
+        with self._lock:
+            self._loaded += 1
+        return shard
+
+    def _put_in_quarantine(self, name: ShardName, reason: str) -> None:
+        with self._lock:
+            self.verify()
+            entry = {
+                "name": str(name),
+                "rows": name.rows,
+                "run": self.run_id,
+                "reason": reason,
+                "unix_time": time.time(),
+            }
+            append_lines(self._layout.quarantine_log, [entry])
+            move(self._claims / str(name), self._layout.quarantine / str(name))
+            fsync_dir(self._layout.quarantine)
+            self._quarantined += 1
+            damaged, seen = self._quarantined, self._loaded + self._quarantined
+        console.say(f"damaged shard put into quarantine: {reason}")
+        if damaged >= QUARANTINE_LEAST and damaged > QUARANTINE_SHARE * seen:
+            raise SpoolError(
+                f"{self._layout.quarantine}: {damaged} of {seen} shards are damaged; check the disk or network, "
+                "then go on (the damaged ones are kept there, log.jsonl has the reasons)"
+            )
+
+    def cover(self, used: Mapping[str, int], step: int) -> None:
+        """Count rows as used and delete wholly used shards; call it only after a durable checkpoint.
+
+        Repeating a call changes nothing, so a resumed training repeats the one of its checkpoint.
+
+        Args:
+            used: shard file name -> rows used so far in this lineage of checkpoints.
+            step: optimiser step (or samples) of the checkpoint, for the records.
+
+        Raises:
+            InputError: more rows than the shard has.
+            SpoolError: a shard that this run does not hold, or the run was taken over.
+            DiskFullError: no space for the record; nothing was deleted.
+
+        """
+        with self._lock:
+            self.verify()
+            names = {file: ShardName.parse(file) for file in used if file not in self._used}
+            for file, name in names.items():
+                if not 0 <= used[file] <= name.rows:
+                    raise InputError(f"{file}: {used[file]} rows used of {name.rows}")
+                in_place = (self._claims / file).exists() or (self._layout.quarantine / file).exists()
+                if not in_place:
+                    raise SpoolError(f"{file}: not held by run '{self.run_id}'; its checkpoint is of another spool?")
+            full = [name for file, name in names.items() if used[file] == name.rows]
+            partly = {file: used[file] for file, name in names.items() if 0 < used[file] < name.rows}
+            append_lines(
+                self._used_file,
+                (
+                    {"epoch": self.epoch, "step": step, "name": str(name), "rows": name.rows, "unix_time": time.time()}
+                    for name in full
+                ),
+            )
+            self._used.update(map(str, full))
+            self._delete_used()
+            coverage = {file: rows for file, rows in {**self._partly, **partly}.items() if file not in self._used}
+            if coverage != self._partly:
+                write_json(self._coverage_file, {"epoch": self.epoch, "step": step, "rows": coverage})
+                self._partly = coverage
+
+    def _delete_used(self) -> None:
+        """Delete what is noted as used, among the claims only and in the spool that was opened only."""
+        files = [str(name) for name in names_in(self._claims) if str(name) in self._used]
+        if files:
+            self._spool.guard()
+            for file in files:
+                (self._claims / file).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give up the lease but keep the claims for this run's next process."""
+        self._lease.release()
+
+    def release(self) -> None:
+        """End normally: untouched shards become ready again, partly used ones stay with this run."""
+        with self._lock:
+            self.verify()
+            for name in self.held():
+                if not self.rows_used(name):
+                    move(self._claims / str(name), self._layout.ready / str(name))
+            fsync_dir(self._layout.ready)
+            with contextlib.suppress(OSError):  # not empty: partly used shards
+                self._claims.rmdir()
+            self.close()
+
+    def __enter__(self) -> Consumer:
+        """Return itself; leaving the block closes (see `close`)."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,119 @@
+"""Names of everything inside a spool; README.md beside this file explains the states."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from xrdcommon.errors import InputError
+
+SPOOL_FORMAT = 1
+"""Version of the layout and of the protocol."""
+
+RECORDS_PER_FOLDER = 1000
+"""Publication records of one folder, so that none grows without limit."""
+
+SPOOL_FILE = "spool.json"
+CREATING_FILE = "spool.json.creating"
+
+_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+def check_run_id(run_id: str) -> str:
+    """Return the name of a training if it can be part of a file name.
+
+    Raises:
+        InputError: empty, too long or with other characters than letters, digits, `.`, `_` and `-`.
+
+    """
+    if _RUN_ID.fullmatch(run_id) is None:
+        raise InputError(f"run id '{run_id}': use 1 to 100 letters, digits, '.', '_' and '-', not '.' or '-' first")
+    return run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths of a spool rooted at `root`."""
+
+    root: Path
+
+    @property
+    def spool_file(self) -> Path:
+        """What makes a folder a spool: format, uuid, root seed, configuration."""
+        return self.root / SPOOL_FILE
+
+    @property
+    def ready(self) -> Path:
+        """Published shards that nobody has claimed."""
+        return self.root / "ready"
+
+    @property
+    def claimed(self) -> Path:
+        """Shards that trainings hold, a folder each: `<run id>.<epoch>`."""
+        return self.root / "claimed"
+
+    @property
+    def quarantine(self) -> Path:
+        """Damaged shards."""
+        return self.root / "quarantine"
+
+    @property
+    def quarantine_log(self) -> Path:
+        """One JSON line a damaged shard."""
+        return self.quarantine / "log.jsonl"
+
+    @property
+    def temporary(self) -> Path:
+        """Shards being written, a folder each."""
+        return self.root / "tmp"
+
+    @property
+    def producers(self) -> Path:
+        """Streams of shards, a folder each."""
+        return self.root / "producers"
+
+    @property
+    def consumers(self) -> Path:
+        """Trainings, a folder each: leases, what was used."""
+        return self.root / "consumers"
+
+    @property
+    def control(self) -> Path:
+        """Requests to the producers and where to reach them."""
+        return self.root / "control"
+
+    @property
+    def stop_file(self) -> Path:
+        """Asks all producers to finish their shards and stop."""
+        return self.control / "stop"
+
+    @property
+    def scheduler_file(self) -> Path:
+        """Where `xrdgen worker` finds the coordinator."""
+        return self.control / "scheduler.json"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All folders that a spool has from its first moment."""
+        return (
+            *(self.ready, self.claimed, self.quarantine, self.temporary),
+            *(self.producers, self.consumers, self.control),
+        )
+
+    def stream(self, producer: int) -> Path:
+        """Folder of one stream."""
+        return self.producers / f"p{producer:06d}"
+
+    def record(self, producer: int, shard: int) -> Path:
+        """Proof that a shard was published; written once, never changed."""
+        folder = f"{shard // RECORDS_PER_FOLDER:06d}"
+        return self.stream(producer) / "published" / folder / f"{shard:06d}.json"
+
+    def consumer(self, run_id: str) -> Path:
+        """Folder of one training."""
+        return self.consumers / run_id
+
+    def claims(self, run_id: str, epoch: int) -> Path:
+        """Shards held by one incarnation of a training."""
+        return self.claimed / f"{run_id}.{epoch:06d}"

@@ -1,0 +1,219 @@
+"""The side of production: streams of shards, and their publication at most once.
+
+A stream is a numbered folder. Its shard k is a pure function of (root seed, stream number, k), so whoever makes
+it makes the same bytes; the record, created by an exclusive hard link, decides whose file is published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+
+from xrdcommon.errors import DiskFullError, MissingFileError
+from xrdcommon.files import NO_SPACE, fsync_dir
+from xrdcommon.shards.format import stem
+from xrdcommon.shards.writer import ShardWriter
+from xrdcommon.spool.journal import create_once, make_folder, move
+from xrdcommon.spool.lease import PATIENCE, Lease
+from xrdcommon.spool.records import Record, Rejections, streams
+from xrdcommon.spool.spool import Spool
+
+_SHARD_FILE = "shard.tar"
+_TAKEN = "-taken"
+
+
+class Draft:
+    """A shard being written, for one maker alone; leaving the block unpublished throws it away.
+
+    Raises (from any method):
+        DiskFullError: no space or quota left; what was written has been removed.
+
+    """
+
+    def __init__(self, spool: Spool, producer: int, shard: int) -> None:
+        self._spool = spool
+        self._producer = producer
+        self._shard = shard
+        self._token = f"{stem(producer, shard)}.{secrets.token_hex(6)}"
+        self._folder = spool.layout.temporary / self._token
+        self._start = time.monotonic()
+        self.writer: ShardWriter
+
+    def __enter__(self) -> Draft:
+        """Make the folder and open the shard's writer."""
+        try:
+            self._folder.mkdir()
+            self.writer = ShardWriter(
+                self._folder / _SHARD_FILE,
+                run=self._spool.root_seed,
+                producer=self._producer,
+                shard=self._shard,
+                configuration_hash=self._spool.configuration_hash,
+            )
+        except OSError as error:
+            self._remove()
+            self._raise_if_full(error)
+            raise
+        return self
+
+    def publish(self, rejections: Rejections) -> Record | None:
+        """Make the shard visible; return None where another maker has published it before.
+
+        Returns:
+            The record of the publication.
+
+        """
+        name, digest = self.writer.finish()
+        record = Record(
+            name=str(name),
+            rows=name.rows,
+            bytes=name.bytes,
+            sha256=digest,
+            token=self._token,
+            seconds=round(time.monotonic() - self._start, 3),
+            unix_time=time.time(),
+            host=socket.gethostname(),
+            rejections=rejections,
+        )
+        layout = self._spool.layout
+        # The file and its name must survive a power cut before the record can say where to find them.
+        fsync_dir(self._folder)
+        fsync_dir(layout.temporary)
+        try:
+            path = layout.record(self._producer, self._shard)
+            if not create_once(path, record.to_dict(), self._folder):
+                return None
+        except FileNotFoundError:  # the stream's owner has cleaned up behind us: we are late
+            return None
+        finish(self._spool, record)
+        return record
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if hasattr(self, "writer"):
+            self.writer.abort()
+        # A record may exist although its file could not be moved (an error just then): keep the file.
+        if error is None or not self._has_record():
+            self._remove()
+        if isinstance(error, OSError):
+            self._raise_if_full(error)
+
+    def _has_record(self) -> bool:
+        try:
+            return Record.read(self._spool.layout.record(self._producer, self._shard)).token == self._token
+        except MissingFileError:
+            return False
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _raise_if_full(self, error: OSError) -> None:
+        if error.errno in NO_SPACE:
+            raise DiskFullError(f"{self._spool.path}: no space left on the device or quota reached") from error
+
+
+def finish(spool: Spool, record: Record) -> bool:
+    """Move a recorded shard to ready/; may be repeated by anybody at any time.
+
+    Returns:
+        Whether the file was still to be moved.
+
+    """
+    layout = spool.layout
+    for folder in (layout.temporary / record.token, layout.temporary / (record.token + _TAKEN)):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / _SHARD_FILE).rename(layout.ready / record.name)
+            fsync_dir(layout.ready)
+            return True
+    return False
+
+
+def finish_shard(spool: Spool, producer: int, shard: int) -> Record | None:
+    """Return the record of a shard that was published, its move finished; None where it was not published."""
+    try:
+        record = Record.read(spool.layout.record(producer, shard))
+    except MissingFileError:
+        return None
+    finish(spool, record)
+    return record
+
+
+class Stream:
+    """A stream owned by this process."""
+
+    def __init__(self, spool: Spool, number: int, lease: Lease) -> None:
+        self.spool = spool
+        self.number = number
+        self.lease = lease
+
+    @classmethod
+    def open(cls, spool: Spool, *, patience: float = PATIENCE) -> Stream:
+        """Go on with the first stream whose producer has stopped or died, else begin a new one.
+
+        Args:
+            spool: where.
+            patience: seconds to watch a producer on another machine that shows no life.
+
+        """
+        layout = spool.layout
+        while True:
+            for number in streams(layout):
+                lease = Lease.acquire(layout.stream(number), layout.temporary, patience=patience)
+                if lease is not None:
+                    stream = cls(spool, number, lease)
+                    stream.tidy()
+                    return stream
+            make_folder(layout.stream(max(streams(layout), default=-1) + 1))
+
+    def prepare(self, shard: int) -> None:
+        """Make the folder of a shard's record before the shard is ordered."""
+        folder = self.spool.layout.record(self.number, shard).parent
+        if not folder.exists():
+            make_folder(folder.parent)
+            make_folder(folder)
+
+    def tidy(self) -> int:
+        """Finish publications that were cut short and remove shards that nobody will publish.
+
+        A maker that still works on one of them finds its folder gone and gives up.
+
+        Returns:
+            Number of publications finished.
+
+        """
+        spool = self.spool
+        finished = 0
+        for folder in sorted(spool.layout.temporary.glob(f"p{self.number:06d}-*")):
+            token = folder.name.removesuffix(_TAKEN)
+            taken = folder.with_name(token + _TAKEN)
+            if folder != taken and not move(folder, taken):
+                continue
+            record = finish_shard(spool, self.number, int(token.partition("-")[2].partition(".")[0]))
+            finished += record is not None and (spool.layout.ready / record.name).exists() and record.token == token
+            self.lease.verify()
+            spool.guard()
+            shutil.rmtree(taken, ignore_errors=True)
+        return finished
+
+    @property
+    def skip_file(self) -> Path:
+        """While it exists, tasks of this owner that have not begun do not begin."""
+        return self.spool.layout.stream(self.number) / f"skip.{self.lease.epoch:06d}"
+
+    def close(self) -> None:
+        """Let another producer go on with the stream."""
+        self.skip_file.unlink(missing_ok=True)
+        self.lease.release()
+
+
+def free_bytes(path: Path) -> int:
+    """Return the space that an ordinary user can still fill."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,230 @@
+"""A spool on disk: created once, opened by producers and consumers, recognised by its uuid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid as uuids
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xrdcommon import files
+from xrdcommon.errors import FormatError, MissingFileError, SpoolError
+from xrdcommon.grid import Grid
+from xrdcommon.spool import backlog
+from xrdcommon.spool.journal import create_once, make_folder
+from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FORMAT, Layout, check_run_id
+
+if TYPE_CHECKING:
+    from xrdcommon.spool.consumer import Consumer
+
+
+class Spool:
+    """An opened spool; make one with `create`, find one with `open`.
+
+    Attributes:
+        path: the folder, absolute.
+        uuid: names this spool for ever; files are deleted only where it still matches.
+        root_seed: the run part of every sample's identity.
+        configuration: how the samples are made, JSON values; `grid` and `classes` among them.
+        configuration_hash: SHA-256 of the configuration.
+
+    """
+
+    def __init__(self, path: Path, description: dict[str, Any]) -> None:
+        self.path = path
+        self.layout = Layout(path)
+        self.uuid = str(description["uuid"])
+        self.root_seed = int(description["root_seed"])
+        self.created = float(description["created"])
+        self.configuration: dict[str, Any] = description["configuration"]
+        self.configuration_hash = str(description["configuration_hash"])
+
+    @classmethod
+    def open(
+        cls, path: Path | str, configuration: Mapping[str, Any] | None = None, root_seed: int | None = None
+    ) -> Spool:
+        """Open a spool and, where they are given, check that it was made so.
+
+        Raises:
+            MissingFileError: no such folder.
+            SpoolError: the folder is no spool, or one of another configuration, seed or newer format.
+
+        """
+        path = Path(path).absolute()
+        if not path.is_dir():
+            raise MissingFileError(f"{path}: no spool there; `xrdgen produce {path}` makes one")
+        try:
+            description = files.read_json(path / "spool.json")
+        except MissingFileError:
+            raise SpoolError(f"{path}: not a spool (no spool.json); name another folder") from None
+        except FormatError as error:
+            raise SpoolError(f"{error}; the spool's description is damaged, take a new folder") from error
+        try:
+            found = description["xrdstream_spool"]
+            if found != SPOOL_FORMAT:
+                age = "newer" if found > SPOOL_FORMAT else "older"
+                raise SpoolError(
+                    f"{path}: spool of format {found}, this version knows {SPOOL_FORMAT}; "
+                    f"use the {age} xrdstream that made it, or a new folder"
+                )
+            spool = cls(path, description)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, SpoolError):
+                raise
+            raise SpoolError(f"{path}: spool.json is not one of a spool ({error!r}); name another folder") from error
+        spool.check(configuration, root_seed)
+        return spool
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        configuration: Mapping[str, Any],
+        root_seed: int,
+        extra_files: Mapping[str, Path] | None = None,
+    ) -> Spool:
+        """Make a spool in a new or empty folder, or open the one that is there if it is the same.
+
+        Args:
+            path: the folder.
+            configuration: JSON values; must hold `grid`.
+            root_seed: the run part of every sample's identity, 0 to 2^64 - 1.
+            extra_files: files to copy into the spool, by their name there.
+
+        Raises:
+            SpoolError: the folder holds other files, cannot be written, or is a spool made otherwise.
+
+        """
+        path = Path(path).absolute()
+        layout = Layout(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            present = set(os.listdir(path))
+            if "spool.json" in present:
+                return cls.open(path, configuration, root_seed)
+            if present and CREATING_FILE not in present:
+                raise SpoolError(
+                    f"{path}: not a spool, and it holds other files ({sorted(present)[0]}, ...); name a new folder"
+                )
+            (path / CREATING_FILE).touch()
+            for folder in layout.folders:
+                make_folder(folder)
+            for name, source in (extra_files or {}).items():
+                with files.atomic_writer(path / name) as stream, source.open("rb") as original:
+                    shutil.copyfileobj(original, stream)
+            description = {
+                "xrdstream_spool": SPOOL_FORMAT,
+                "uuid": str(uuids.uuid4()),
+                "root_seed": root_seed,
+                "created": time.time(),
+                "configuration_hash": files.canonical_hash(configuration),
+                "configuration": dict(configuration),
+            }
+            create_once(layout.spool_file, description, layout.temporary)
+            (path / CREATING_FILE).unlink(missing_ok=True)
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise SpoolError(f"{path}: cannot make a spool there ({error.strerror}); name another folder") from error
+        except OSError as error:
+            if isinstance(error, MissingFileError) or error.errno != 30:  # EROFS
+                raise
+            raise SpoolError(f"{path}: cannot make a spool there ({error.strerror}); name another folder") from error
+        return cls.open(path, configuration, root_seed)
+
+    def check(self, configuration: Mapping[str, Any] | None, root_seed: int | None = None) -> None:
+        """Make sure that the spool was made with this configuration and seed.
+
+        Raises:
+            SpoolError: it was not; the message names what differs.
+
+        """
+        differences = []
+        if configuration is not None and files.canonical_hash(configuration) != self.configuration_hash:
+            here, there = _flat(configuration), _flat(self.configuration)
+            differences = [
+                f"{key} is {_short(there.get(key, 'not set'))} there, {_short(here.get(key, 'not set'))} asked for"
+                for key in sorted(here.keys() | there.keys())
+                if here.get(key) != there.get(key)
+            ]
+        if root_seed is not None and root_seed != self.root_seed:
+            differences.append(f"seed is {self.root_seed} there, {root_seed} asked for")
+        if differences:
+            raise SpoolError(
+                f"{self.path}: spool made with another configuration: {'; '.join(differences)}. "
+                "Leave these options out to go on with it, or name a new folder"
+            )
+
+    def guard(self) -> None:
+        """Make sure, before anything is deleted, that the folder is still the spool that was opened.
+
+        Raises:
+            SpoolError: it is not.
+
+        """
+        try:
+            found = files.read_json(self.layout.spool_file)["uuid"]
+        except (MissingFileError, FormatError, KeyError, TypeError):
+            found = None
+        if found != self.uuid:
+            raise SpoolError(f"{self.path}: no longer the spool that was opened ({self.uuid}); nothing is deleted")
+
+    @property
+    def grid(self) -> Grid:
+        """The 2theta grid of the patterns."""
+        return Grid.from_dict(self.configuration["grid"])
+
+    @property
+    def classes(self) -> list[int]:
+        """Space groups that occur, ascending."""
+        return [int(group) for group in self.configuration["classes"]]
+
+    def backlog(self) -> backlog.Backlog:
+        """Count what is ready and claimed, from names alone."""
+        return backlog.measure(self.layout)
+
+    def consumer(self, run_id: str) -> Consumer:
+        """Start to consume under a name that outlives this process (a training run's).
+
+        Raises:
+            SpoolError: a living process consumes under this name.
+
+        """
+        from xrdcommon.spool.consumer import Consumer
+
+        return Consumer.start(self, check_run_id(run_id))
+
+    def request_stop(self) -> None:
+        """Ask all producers of this spool to finish their shards and stop."""
+        files.write_json(self.layout.stop_file, {"unix_time": time.time(), "pid": os.getpid()})
+
+    def stop_requested(self) -> bool:
+        """Tell whether producers are asked to stop."""
+        return self.layout.stop_file.exists()
+
+    def clear_stop(self) -> bool:
+        """Forget an earlier request to stop; return whether there was one."""
+        try:
+            self.layout.stop_file.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested JSON objects to dotted keys."""
+    if not isinstance(value, Mapping):
+        return {prefix: list(value) if isinstance(value, tuple) else value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _short(value: Any) -> str:
+    """Write a value in a few characters."""
+    if isinstance(value, list) and len(value) > 8:
+        return f"a list of {len(value)}"
+    text = str(value)
+    return text if len(text) <= 40 else text[:12] + "..."
