@@ -195,8 +195,10 @@ class Stream:
             taken = folder.with_name(token + _TAKEN)
             if folder != taken and not move(folder, taken):
                 continue
-            record = finish_shard(spool, self.number, int(token.partition("-")[2].partition(".")[0]))
-            finished += record is not None and (spool.layout.ready / record.name).exists() and record.token == token
+            shard = int(token.partition("-")[2].partition(".")[0])
+            with contextlib.suppress(MissingFileError):
+                record = Record.read(spool.layout.record(self.number, shard))
+                finished += record.token == token and finish(spool, record)
             self.lease.verify()
             spool.guard()
             shutil.rmtree(taken, ignore_errors=True)
