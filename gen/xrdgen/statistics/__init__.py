@@ -1,0 +1,1 @@
+"""What is counted in real structures, and the file that keeps it."""

@@ -1,0 +1,220 @@
+"""Statistics of real structures: counts and support points of the kernel density estimates, one versioned file.
+
+Each column set (pairs of V_atomic and density factor per group, lattices per crystal system) is shuffled
+independently of the others and no entry's name is kept.
+
+# G = 230 groups    K largest number of elements + 1    R largest repetition + 1    N support pairs    M lattices
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xrdcommon.errors import FormatError, InputError, MissingFileError
+from xrdcommon.fields import N_ELEMENTS
+from xrdcommon.files import write_bytes
+from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS
+
+FORMAT_VERSION = 1
+N_LETTERS = 27
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Statistics of real structures, per space group (row = number - 1) or crystal system.
+
+    Attributes:
+        n_structures: (G,) structures.
+        n_elements: (G, K) structures with k unique elements, index k.
+        elements: (G, 103) structures that contain the element, index Z - 1; once a structure.
+        repetitions: (G, R) pairs of structure and element in which the element occupies r sites, index r.
+        wyckoff: (G, 27) occupied (site, element) by index of the Wyckoff letter.
+        volume_start: (G + 1,) first support pair of each group.
+        v_atomic: (N,) sum of atomic volumes in the conventional cell, Å^3.
+        density_factor: (N,) cell volume / v_atomic.
+        lattice_start: (8,) first lattice of each crystal system, in the order of `CRYSTAL_SYSTEMS`.
+        lattice: (M, 6) a, b, c of a cell of unit volume, alpha, beta, gamma in degrees.
+        header: format version and provenance (sources, counts, citations, hashes, families seen).
+
+    """
+
+    n_structures: NDArray[np.int64]
+    n_elements: NDArray[np.int64]
+    elements: NDArray[np.int64]
+    repetitions: NDArray[np.int64]
+    wyckoff: NDArray[np.int64]
+    volume_start: NDArray[np.int64]
+    v_atomic: NDArray[np.float64]
+    density_factor: NDArray[np.float64]
+    lattice_start: NDArray[np.int64]
+    lattice: NDArray[np.float64]
+    header: dict[str, Any]
+
+    def classes(self, min_structures: int = 50) -> list[int]:
+        """Return the space groups with at least so many structures, ascending."""
+        return [int(group) for group in np.flatnonzero(self.n_structures >= min_structures) + 1]
+
+    @property
+    def family_hashes(self) -> frozenset[str]:
+        """Salted hashes of the family keys of every structure behind the statistics."""
+        return frozenset(self.header.get("families", {}).get("hashes", ()))
+
+    @property
+    def family_salt(self) -> str:
+        """Salt of `family_hashes`."""
+        return str(self.header.get("families", {}).get("salt", ""))
+
+    def save(self, path: Path) -> None:
+        """Write the file atomically; the same statistics give the same bytes."""
+        header = {"format": FORMAT_VERSION, **{k: v for k, v in self.header.items() if k != "format"}}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        text = json.dumps(header, separators=(",", ":"), sort_keys=True, allow_nan=False)
+        arrays["header"] = np.frombuffer(text.encode(), dtype=np.uint8)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        write_bytes(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Statistics:
+        """Read a statistics file; `embedded:statistics` names the one shipped with the package.
+
+        Raises:
+            MissingFileError: there is no such file.
+            FormatError: not a statistics file, or one of another format version.
+
+        """
+        from xrdgen.embedded import resolve
+
+        file = resolve(path)
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            header = json.loads(arrays.pop("header").tobytes())
+            version = header["format"]
+        except FileNotFoundError as error:
+            raise MissingFileError(f"{file}: no such file") from error
+        except (OSError, ValueError, KeyError, AttributeError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            raise FormatError(
+                f"{file}: not a statistics file; make one with `xrdgen statistics build TABLE --out FILE`"
+            ) from error
+        if version != FORMAT_VERSION:
+            raise FormatError(
+                f"{file}: statistics of format {version}, this version reads format {FORMAT_VERSION}; build them "
+                "again with `xrdgen statistics build`"
+            )
+        missing = [name for name in ARRAYS if name not in arrays]
+        if missing:
+            raise FormatError(f"{file}: statistics without {', '.join(missing)}; build them again")
+        statistics = cls(**{name: arrays[name] for name in ARRAYS}, header=header)
+        statistics.check(str(file))
+        return statistics
+
+    def check(self, where: str = "statistics") -> None:
+        """Make sure that the arrays fit together.
+
+        Raises:
+            FormatError: they do not.
+
+        """
+        wanted = {
+            "n_structures": (N_GROUPS,),
+            "n_elements": (N_GROUPS, self.n_elements.shape[-1]),
+            "elements": (N_GROUPS, N_ELEMENTS),
+            "repetitions": (N_GROUPS, self.repetitions.shape[-1]),
+            "wyckoff": (N_GROUPS, N_LETTERS),
+            "volume_start": (N_GROUPS + 1,),
+            "v_atomic": (int(self.volume_start[-1]),),
+            "density_factor": (int(self.volume_start[-1]),),
+            "lattice_start": (len(CRYSTAL_SYSTEMS) + 1,),
+            "lattice": (int(self.lattice_start[-1]), 6),
+        }
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise FormatError(
+                    f"{where}: array {name} has shape {getattr(self, name).shape}, expected {shape}; build them again"
+                )
+
+    def merge(self, other: Statistics, seed: int = 0) -> Statistics:
+        """Return the statistics of both sets of structures together: counts added, support shuffled anew.
+
+        Raises:
+            InputError: the families of the two were hashed with different salts.
+
+        """
+        from xrdgen.statistics.provenance import merge_headers
+
+        rng = np.random.default_rng(seed)
+        volume_start, pairs = _join(
+            [self.volume_start, other.volume_start],
+            [np.column_stack([s.v_atomic, s.density_factor]) for s in (self, other)],
+            rng,
+        )
+        lattice_start, lattice = _join([self.lattice_start, other.lattice_start], [self.lattice, other.lattice], rng)
+        return Statistics(
+            n_structures=self.n_structures + other.n_structures,
+            n_elements=_add(self.n_elements, other.n_elements),
+            elements=self.elements + other.elements,
+            repetitions=_add(self.repetitions, other.repetitions),
+            wyckoff=self.wyckoff + other.wyckoff,
+            volume_start=volume_start,
+            v_atomic=np.ascontiguousarray(pairs[:, 0]),
+            density_factor=np.ascontiguousarray(pairs[:, 1]),
+            lattice_start=lattice_start,
+            lattice=lattice,
+            header=merge_headers(self.header, other.header),
+        )
+
+
+ARRAYS = tuple(field.name for field in fields(Statistics) if field.name != "header")
+"""Arrays of a statistics file, in the order of the attributes."""
+
+
+def group_support(
+    index: NDArray[np.int64], values: NDArray[np.float64], n: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Sort support points by group or system and shuffle them within it.
+
+    Args:
+        index: (N,) group or system of each point, 0 to n - 1.
+        values: (N, ...) points.
+        n: number of groups or systems.
+        rng: where the order comes from.
+
+    Returns:
+        start (n + 1,) and values (N, ...) in their new order.
+
+    """
+    if len(index) != len(values):
+        raise InputError(f"{len(index)} indices for {len(values)} support points")
+    # sorted by value before the shuffle: the order of the entries in the table leaves no trace
+    columns = values.reshape(len(values), -1)
+    order = np.lexsort([*columns.T[::-1], index])
+    start = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=n))]).astype(np.int64)
+    for first, last in itertools.pairwise(start):
+        order[first:last] = rng.permutation(order[first:last])
+    return start, np.ascontiguousarray(values[order])
+
+
+def _join(
+    starts: list[NDArray[np.int64]], values: list[NDArray[np.float64]], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Join support points group by group and shuffle them anew."""
+    n = len(starts[0]) - 1
+    index = np.concatenate([np.repeat(np.arange(n), np.diff(start)) for start in starts])
+    return group_support(index, np.concatenate(values), n, rng)
+
+
+def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add two tables of counts that may differ in width."""
+    total = np.zeros((len(one), max(one.shape[1], other.shape[1])), dtype=np.int64)
+    total[:, : one.shape[1]] += one
+    total[:, : other.shape[1]] += other
+    return total

@@ -1,0 +1,1 @@
+"""Real crystal structures: reading, standardising, naming their families, splitting."""

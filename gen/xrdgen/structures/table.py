@@ -1,0 +1,172 @@
+"""The structure table: one row a structure, in the project's standard setting (parquet).
+
+`sites` is a JSON list of the asymmetric unit: `species` {element: occupancy}, `letter` and `multiplicity` of the
+Wyckoff position, `x` fractional coordinates, idealised onto the position.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from xrdcommon.errors import FormatError, InputError, MissingFileError
+from xrdcommon.files import write_bytes
+
+from xrdgen.crystals.crystal import Crystal
+from xrdgen.elements import atomic_number
+from xrdgen.symmetry.wyckoff import letter_index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+_METADATA_KEY = b"xrdstream_structures"
+
+COLUMNS = (
+    "source",  # collection: AMCSD, MP, ICSD or the name of the file read
+    "id",  # name of the entry within the collection
+    "formula",  # content of the conventional cell
+    "space_group",
+    "space_group_published",  # nullable
+    "hall_number",  # standard setting of the group
+    "a",
+    "b",
+    "c",
+    "alpha",
+    "beta",
+    "gamma",
+    "volume",  # Å^3
+    "n_atoms",  # positions in the conventional cell
+    "n_sites",
+    "n_elements",
+    "sites",
+    "prototype",  # AFLOW-style label
+    "prototype_iso",  # the same whichever species is called A
+    "wyckoff_key",  # space group and Wyckoff letters, species ignored
+    "structure_type",  # ICSD; nullable
+    "collection_code",  # ICSD; nullable
+    "name",  # of the mineral; nullable
+    "reference",  # nullable
+    "citation",  # of the collection; nullable
+    "mixed_occupancy",  # several species on one position
+    "partial_occupancy",  # a position less than full
+    "over_occupancy",  # a position more than full
+    "symprec",  # Å, of the symmetry search; nullable (the group was given)
+)
+"""Columns of a table that `structures import` writes."""
+
+CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
+_OPTIONAL = ("citation", "reference", "symprec", "n_elements")
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read a structure table; `embedded:amcsd` names the one shipped with the package.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FormatError: not a table of this kind; the message names the columns it lacks.
+
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from xrdgen.embedded import resolve
+
+    file = resolve(path)
+    if file.is_dir():
+        raise FormatError(f"{file}: a folder; expected a structure table (parquet) as `structures import` writes")
+    try:
+        schema = pq.read_schema(file)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{file}: no such file") from error
+    except pa.ArrowException as error:
+        raise FormatError(f"{file}: not a parquet file; make one with `xrdgen structures import`") from error
+    version = (schema.metadata or {}).get(_METADATA_KEY)
+    if version is not None and int(version) != FORMAT_VERSION:
+        raise FormatError(
+            f"{file}: structure table of format {int(version)}, this version reads {FORMAT_VERSION}; import it again"
+        )
+    missing = [name for name in COLUMNS if name not in schema.names and name not in _OPTIONAL]
+    if missing:
+        raise FormatError(
+            f"{file}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing; "
+            "make a structure table with `xrdgen structures import`"
+        )
+    table: pd.DataFrame = pd.read_parquet(file)
+    return table
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a structure table atomically; the same rows give the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    arrow = arrow.replace_schema_metadata({_METADATA_KEY: str(FORMAT_VERSION)})
+    buffer = io.BytesIO()
+    pq.write_table(arrow, buffer, compression="zstd", compression_level=19)
+    write_bytes(path, buffer.getvalue())
+
+
+def table_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows as a table with every column of `COLUMNS`, in their types."""
+    import pandas as pd
+
+    types = dict.fromkeys(COLUMNS, "string")
+    types |= dict.fromkeys((*CELL_COLUMNS, "volume", "symprec"), "Float64")
+    types |= dict.fromkeys(("space_group", "hall_number", "n_atoms", "n_sites", "n_elements"), "int64")
+    types |= {"space_group_published": "Int64"}
+    types |= dict.fromkeys(("mixed_occupancy", "partial_occupancy", "over_occupancy"), "bool")
+    types |= dict.fromkeys((*CELL_COLUMNS, "volume"), "float64")
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.astype(types)
+
+
+def crystal_of(row: Any) -> Crystal:
+    """Return the crystal of a row of a structure table.
+
+    Args:
+        row: mapping with the columns `space_group`, cell parameters and `sites` (a row of the data frame).
+
+    Raises:
+        InputError: the row's sites cannot be read.
+
+    """
+    try:
+        sites = json.loads(row["sites"])
+        records = [
+            (site["x"], atomic_number(element), occupancy, letter_index(site["letter"]), number)
+            for number, site in enumerate(sites)
+            for element, occupancy in site["species"].items()
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"structure {row.get('id', '?')}: column sites cannot be read ({error})") from error
+    if not records:
+        raise InputError(f"structure {row.get('id', '?')}: no sites")
+    positions, numbers, occupancies, letters, site_numbers = zip(*records, strict=True)
+    return Crystal(
+        space_group=int(row["space_group"]),
+        cell=np.array([row[name] for name in CELL_COLUMNS], dtype=np.float64),
+        positions=np.array(positions, dtype=np.float64),
+        atomic_numbers=np.array(numbers, dtype=np.int64),
+        occupancies=np.array(occupancies, dtype=np.float64),
+        letters=np.array(letters, dtype=np.int64),
+        sites=np.array(site_numbers, dtype=np.int64),
+    )
+
+
+def citations(table: pd.DataFrame) -> list[str]:
+    """Return what to cite for the rows of a table, in alphabetical order."""
+    if "citation" not in table:
+        return []
+    return sorted(str(text) for text in table["citation"].dropna().unique())
+
+
+def is_licensed(source: str) -> bool:
+    """Tell whether entries of a collection must not be passed on (ICSD and other licensed databases)."""
+    return re.search(r"icsd|csd|pearson|pauling|pdf-[24]", source.lower().replace("amcsd", "")) is not None
