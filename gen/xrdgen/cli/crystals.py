@@ -1,0 +1,114 @@
+"""`xrdgen sample`: draw crystals to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from xrdcommon import console
+from xrdcommon.errors import InputError
+
+if TYPE_CHECKING:
+    from xrdcommon.identity import SampleIdentity
+
+    from xrdgen.crystals.crystal import Crystal
+
+
+def sample(
+    n: Annotated[int, typer.Option("-n", "--number", help="How many crystals.")] = 10,
+    space_group: Annotated[
+        str, typer.Option(help="natural (frequencies of the statistics), uniform, or numbers such as 14 or 2,195-230.")
+    ] = "natural",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same crystals.")] = 0,
+    statistics: Annotated[str, typer.Option(help="Statistics file, or embedded:statistics.")] = "embedded:statistics",
+    out: Annotated[Path | None, typer.Option(help="CIF to write: X.cif, or X-1.cif, X-2.cif ... for several.")] = None,
+    min_structures: Annotated[int, typer.Option(help="Leave out groups with fewer structures.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Draw synthetic crystals and print them; write them as CIF with --out.
+
+    \b
+    Example:
+      xrdgen sample -n 3 --space-group 14,62,225 --out crystals.cif
+    """
+    from xrdcommon.identity import SampleIdentity
+    from xrdcommon.space_groups import parse_groups
+
+    from xrdgen.crystals.cif import write_cifs
+    from xrdgen.crystals.generator import CrystalGenerator
+    from xrdgen.crystals.settings import GeneratorSettings
+    from xrdgen.embedded import resolve
+    from xrdgen.statistics.model import Statistics
+
+    if n < 1:
+        raise InputError(f"-n {n}: must be at least 1")
+    if not 0 <= seed < 2**64:
+        raise InputError(f"--seed {seed}: must be 0 to 2^64 - 1")
+    if out is not None and out.suffix.lower() != ".cif":
+        raise InputError(f"--out {out}: crystals are written as CIF; the name must end in .cif")
+    groups = space_group if space_group in ("natural", "uniform") else tuple(parse_groups(space_group))
+    settings = GeneratorSettings(space_groups=groups, min_structures=min_structures)
+    generator = CrystalGenerator(Statistics.load(resolve(statistics)), settings)
+    identities = [SampleIdentity(seed, 0, 0, index) for index in range(n)]
+    crystals = [generator.draw(identity) for identity in console.track(identities, "crystals")]
+    paths: list[Path] = []
+    if out is not None:
+        paths = write_cifs(out, crystals, [str(identity) for identity in identities])
+    if as_json:
+        files: list[str | None] = [str(path) for path in paths]
+        console.emit_json(
+            [_record(*item) for item in zip(identities, crystals, files or [None] * n, strict=True)],
+        )
+        return
+    _print_table(crystals)
+    attempts = int(generator.accepted.sum() + generator.rejections[:, :6].sum())
+    console.say(f"{n} crystals of {attempts} drawn, every space group verified (spglib, {settings.symprec:g} Å)")
+    if paths:
+        console.say(f"written: {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else ""))
+
+
+def _record(identity: SampleIdentity, crystal: Crystal, path: str | None) -> dict[str, Any]:
+    """Return a crystal as JSON values."""
+    from xrdcommon.space_groups import symbol
+
+    from xrdgen.elements import symbol as element_symbol
+    from xrdgen.symmetry.wyckoff import letter
+
+    return {
+        "identity": str(identity),
+        "space_group": crystal.space_group,
+        "symbol": symbol(crystal.space_group),
+        "formula": crystal.formula,
+        "cell": crystal.cell.tolist(),
+        "volume": crystal.volume,
+        "n_sites": crystal.n_sites,
+        "n_atoms": crystal.n_atoms,
+        "sites": [
+            {"element": element_symbol(int(z)), "wyckoff": f"{multiplicity}{letter(int(index))}", "x": x.tolist()}
+            for z, multiplicity, index, x in zip(
+                crystal.atomic_numbers, crystal.multiplicities, crystal.letters, crystal.positions, strict=True
+            )
+        ],
+        "file": path,
+    }
+
+
+def _print_table(crystals: list[Crystal]) -> None:
+    """Print one line a crystal."""
+    from xrdcommon.space_groups import symbol
+
+    formulas = [crystal.formula.replace(" ", "") for crystal in crystals]
+    width = max(len("content"), *(len(formula) for formula in formulas))
+    console.emit(
+        f"{'':>4} {'group':<14} {'content':<{width}} {'a':>7} {'b':>7} {'c':>7} {'alpha':>6} {'beta':>6} {'gamma':>6} "
+        f"{'V / Å^3':>8} {'sites':>5} {'atoms':>5}"
+    )
+    for number, (crystal, formula) in enumerate(zip(crystals, formulas, strict=True), start=1):
+        lengths = " ".join(f"{value:7.3f}" for value in crystal.cell[:3])
+        angles = " ".join(f"{value:6.2f}" for value in crystal.cell[3:])
+        group = f"{crystal.space_group} {symbol(crystal.space_group)}"
+        console.emit(
+            f"{number:>4} {group:<14} {formula:<{width}} {lengths} {angles} "
+            f"{crystal.volume:8.1f} {crystal.n_sites:5d} {crystal.n_atoms:5d}"
+        )

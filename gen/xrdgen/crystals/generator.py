@@ -1,0 +1,156 @@
+"""Draw random crystals from statistics (SPEC section 3; paper 2.1 and S1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from xrdcommon.errors import InputError
+from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_key
+from xrdcommon.space_groups import N_GROUPS, symbol
+
+from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystals.random_kernels import STREAM_WORDS, start_stream
+from xrdgen.crystals.sampler_kernels import (
+    GROUP,
+    MAX_ATTEMPTS,
+    N_REASONS,
+    CrystalArrays,
+    draw_group,
+    next_candidate,
+    refuse,
+)
+from xrdgen.crystals.settings import GeneratorSettings
+from xrdgen.crystals.tables import sampler_tables
+from xrdgen.crystals.verify import SpglibVerifier, Verdict, Verifier
+
+if TYPE_CHECKING:
+    from xrdgen.statistics.model import Statistics
+
+__all__ = ["REASONS", "CrystalGenerator", "GeneratorSettings", "crystal_of", "empty_arrays", "make_verifier"]
+
+REASONS = (
+    "sites",
+    "positions",
+    "atomic_volume",
+    "volume",
+    "symmetry",
+    "undetermined",
+    "lattice_redraws",
+    "density_factor_redraws",
+)
+"""Why draws were rejected, in the order of the columns of `CrystalGenerator.rejections`.
+
+`sites`: too many atoms in the asymmetric unit. `positions`: no free Wyckoff position left. `atomic_volume`: V_atomic
+above the largest of the group's structures. `volume`: the cell is too large. `symmetry`: another space group was found.
+`undetermined`: none was found (atoms closer than the tolerance). Each of these ends an attempt. The last two count
+single values drawn again within an attempt: a lattice that is none, a density factor that leaves no room for the atoms.
+"""
+
+N_ATTEMPT_REASONS = 6
+"""The first of `REASONS` end an attempt: attempts = accepted + their sum."""
+
+
+class CrystalGenerator:
+    """Draws crystals; each depends on its identity alone, not on what was drawn before.
+
+    Attributes:
+        settings: what is drawn and what is kept.
+        classes: the space groups that can be drawn, ascending.
+        rejections: (230, len(REASONS)) int64, rejected draws by group (row number - 1) and reason since construction.
+        accepted: (230,) int64, crystals drawn by group since construction.
+
+    """
+
+    def __init__(
+        self, statistics: Statistics, settings: GeneratorSettings | None = None, verifier: Verifier | None = None
+    ) -> None:
+        """Prepare the arrays of the kernels, once.
+
+        Args:
+            statistics: of real structures.
+            settings: defaults to the paper's.
+            verifier: defaults to the one that the settings name.
+
+        Raises:
+            InputError: the settings ask for groups that the statistics cannot answer.
+            FormatError: the statistics contradict themselves.
+
+        """
+        self.settings = settings or GeneratorSettings()
+        self.tables = sampler_tables(statistics, self.settings)
+        self.classes = [int(group) for group in self.tables.classes]
+        self.verifier = verifier or make_verifier(self.settings)
+        self.rejections: NDArray[np.int64] = np.zeros((N_GROUPS, N_REASONS), dtype=np.int64)
+        self.accepted: NDArray[np.int64] = np.zeros(N_GROUPS, dtype=np.int64)
+        self._arrays = empty_arrays(self.settings.max_sites)
+        self._stream = np.zeros(STREAM_WORDS, dtype=np.uint64)
+        self._progress = np.zeros(4, dtype=np.int64)
+
+    def draw(self, identity: SampleIdentity, purpose: Purpose = Purpose.CRYSTAL) -> Crystal:
+        """Return the crystal of an identity.
+
+        Raises:
+            InputError: its group yields no crystal within `MAX_ATTEMPTS` attempts.
+
+        """
+        group = self.draw_into(self._arrays, identity, purpose)
+        return crystal_of(group, self._arrays)
+
+    def draw_into(self, arrays: CrystalArrays, identity: SampleIdentity, purpose: Purpose = Purpose.CRYSTAL) -> int:
+        """Fill preallocated arrays (see `empty_arrays`) with the crystal of an identity; return its space group.
+
+        Raises:
+            InputError: its group yields no crystal within `MAX_ATTEMPTS` attempts.
+
+        """
+        stream, progress = self._stream, self._progress
+        key = np.array(philox_key(identity.run, identity.producer), dtype=np.uint64)
+        counter = np.array(philox_counter(identity.shard, identity.index, purpose), dtype=np.uint64)
+        start_stream(stream, key, counter)
+        draw_group(stream, self.tables, progress)
+        group = int(progress[GROUP])
+        rejections = self.rejections[group - 1]
+        while next_candidate(stream, self.tables, progress, arrays, rejections):
+            verdict = self.verifier.verify(group, arrays)
+            if verdict is Verdict.CONFIRMED:
+                self.accepted[group - 1] += 1
+                return group
+            refuse(progress, rejections, int(verdict))
+        counts = ", ".join(f"{name} {int(n)}" for name, n in zip(REASONS, rejections, strict=True) if n)
+        raise InputError(
+            f"space group {group} ({symbol(group)}): no crystal in {MAX_ATTEMPTS} attempts "
+            f"(rejected so far: {counts}); leave the group out or build its statistics from more structures"
+        )
+
+
+def make_verifier(settings: GeneratorSettings) -> Verifier:
+    """Return the verifier that the settings name."""
+    return SpglibVerifier(settings.symprec)
+
+
+def empty_arrays(max_sites: int) -> CrystalArrays:
+    """Return arrays for one crystal of at most `max_sites` atoms in the asymmetric unit."""
+    return CrystalArrays(
+        cell=np.zeros(6),
+        positions=np.zeros((max_sites, 3)),
+        parameters=np.zeros((max_sites, 3)),
+        atomic_numbers=np.zeros(max_sites, dtype=np.int64),
+        letters=np.zeros(max_sites, dtype=np.int64),
+        n_sites=np.zeros(1, dtype=np.int64),
+    )
+
+
+def crystal_of(group: int, arrays: CrystalArrays) -> Crystal:
+    """Copy the sampler's arrays into a crystal."""
+    n = int(arrays.n_sites[0])
+    return Crystal(
+        space_group=group,
+        cell=arrays.cell.copy(),
+        positions=arrays.positions[:n].copy(),
+        atomic_numbers=arrays.atomic_numbers[:n].copy(),
+        occupancies=np.ones(n),
+        letters=arrays.letters[:n].copy(),
+        sites=np.arange(n, dtype=np.int64),
+    )

@@ -1,0 +1,284 @@
+"""Draw crystals into arrays: the steps of the paper's S1 up to the verification of the space group.
+
+One call of `next_candidate` goes on until a crystal passes every bound but the symmetry. The caller verifies the
+space group and either keeps the crystal or calls `refuse` and then `next_candidate` again. The rule of S1 is kept
+in `Progress`: after a failure, of whatever kind, the same number of elements; after 20 failures a new number of
+elements and the same space group, so that the frequencies of the groups stay those that were asked for.
+
+# A atoms in the asymmetric unit (at most the settings' max_sites)    E elements of the crystal
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdgen.crystals.kde_kernels import draw_density_factor, draw_unit_cell
+from xrdgen.crystals.random_kernels import categorical, uniform
+from xrdgen.crystals.tables import SamplerTables
+from xrdgen.jit import kernel
+
+# why an attempt ended (the order of `generator.REASONS`), and redraws of a single value
+SITES, POSITIONS, ATOMIC_VOLUME, VOLUME, SYMMETRY, UNDETERMINED, LATTICE, DENSITY_FACTOR = range(8)
+N_REASONS = 8
+PASSED = -1
+
+MAX_FAILURES = 20
+"""Failures with one number of elements (paper, S1)."""
+
+MAX_ATTEMPTS = 20_000
+"""Attempts for one crystal; a group that needs more has no crystal to give."""
+
+_MAX_COLLISIONS = 32
+"""Rejected picks after which the free categories are summed: both give the same distribution."""
+
+# what `progress` (4,) holds
+GROUP, N_ELEMENTS, FAILURES, ATTEMPTS = range(4)
+
+
+class CrystalArrays(NamedTuple):
+    """Preallocated output of the sampler; only the first `n_sites[0]` rows mean anything.
+
+    Attributes:
+        cell: (6,) a, b, c in Å, alpha, beta, gamma in degrees.
+        positions: (A, 3) fractional, in [0, 1).
+        parameters: (A, 3) u in [0, 1)^3 with x = rotation u + translation of the Wyckoff position.
+        atomic_numbers: (A,) Z.
+        letters: (A,) index of the Wyckoff letter.
+        n_sites: (1,) atoms in the asymmetric unit.
+
+    """
+
+    cell: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    parameters: NDArray[np.float64]
+    atomic_numbers: NDArray[np.int64]
+    letters: NDArray[np.int64]
+    n_sites: NDArray[np.int64]
+
+
+@kernel
+def pick_element(
+    stream: NDArray[np.uint64], cumulative: NDArray[np.int64], chosen: NDArray[np.int64], n_chosen: int
+) -> int:
+    """Draw an element not drawn before: again until it is new (paper: without replacement).
+
+    Args:
+        stream: random stream.
+        cumulative: (103,) cumulative counts, index Z - 1.
+        chosen: (E,) elements drawn so far in its first `n_chosen` places.
+        n_chosen: how many.
+
+    """
+    for _ in range(_MAX_COLLISIONS):
+        z = categorical(stream, cumulative) + 1
+        new = True
+        for i in range(n_chosen):
+            new = new and chosen[i] != z
+        if new:
+            return z
+    left = cumulative.copy()  # cumulative counts of what is left
+    for i in range(n_chosen):
+        z = chosen[i]
+        weight = cumulative[z - 1] - (cumulative[z - 2] if z > 1 else 0)
+        left[z - 1 :] -= weight
+    return categorical(stream, left) + 1
+
+
+@kernel
+def pick_position(
+    stream: NDArray[np.uint64], cumulative: NDArray[np.int64], dof: NDArray[np.int64], taken: NDArray[np.bool_]
+) -> int:
+    """Draw a Wyckoff position by the group's frequencies, again where it is fixed and taken; -1 if none is free.
+
+    Args:
+        stream: random stream.
+        cumulative: (L,) cumulative counts by letter index.
+        dof: (L,) degrees of freedom.
+        taken: (L,) whether an atom is there.
+
+    """
+    for _ in range(_MAX_COLLISIONS):
+        letter = categorical(stream, cumulative)
+        if dof[letter] > 0 or not taken[letter]:
+            return letter
+    left = np.empty_like(cumulative)
+    total = 0
+    for letter in range(len(cumulative)):
+        if dof[letter] > 0 or not taken[letter]:
+            total += cumulative[letter] - (cumulative[letter - 1] if letter > 0 else 0)
+        left[letter] = total
+    if total == 0:
+        return -1
+    return categorical(stream, left)
+
+
+@kernel
+def draw_occupation(
+    stream: NDArray[np.uint64], tables: SamplerTables, group: int, n_elements: int, crystal: CrystalArrays
+) -> int:
+    """Draw elements, their repetitions and a Wyckoff position for each atom (S1, steps 3 and 4).
+
+    Returns `PASSED`, `SITES` (too many atoms) or `POSITIONS` (no free position left). An element therefore never
+    ends with fewer atoms than were drawn for it: where the positions do not suffice, the whole crystal is drawn again.
+    """
+    chosen = np.empty(n_elements, dtype=np.int64)
+    repetitions = np.empty(n_elements, dtype=np.int64)
+    total = 0
+    for i in range(n_elements):
+        chosen[i] = pick_element(stream, tables.elements[group - 1], chosen, i)
+        repetitions[i] = categorical(stream, tables.repetitions[group - 1])
+        total += repetitions[i]
+    if total > tables.limits[1]:
+        return SITES
+    first, last = tables.wyckoff_start[group - 1], tables.wyckoff_start[group]
+    dof = tables.dof[first:last]
+    cumulative = tables.wyckoff[group - 1, : last - first]
+    taken = np.zeros(last - first, dtype=np.bool_)
+    atom = 0
+    for i in range(n_elements):
+        for _ in range(repetitions[i]):
+            letter = pick_position(stream, cumulative, dof, taken)
+            if letter < 0:
+                return POSITIONS
+            taken[letter] = True
+            crystal.letters[atom] = letter
+            crystal.atomic_numbers[atom] = chosen[i]
+            atom += 1
+    crystal.n_sites[0] = atom
+    return PASSED
+
+
+@kernel
+def draw_volume(
+    stream: NDArray[np.uint64],
+    tables: SamplerTables,
+    group: int,
+    crystal: CrystalArrays,
+    rejections: NDArray[np.int64],
+) -> tuple[float, int]:
+    """Draw the volume in Å^3 from the density factor given V_atomic (S1, step 7); the second value is the reason.
+
+    V_atomic above the largest of the group's structures is refused, as the authors' code does: the conditional
+    density there would be that of the one or two largest structures, and the cells would be larger than any real one.
+    """
+    first_position = tables.wyckoff_start[group - 1]
+    atoms = 0
+    v_atomic = 0.0
+    for i in range(crystal.n_sites[0]):
+        multiplicity = tables.multiplicity[first_position + crystal.letters[i]]
+        atoms += multiplicity
+        v_atomic += multiplicity * tables.atomic_volume[crystal.atomic_numbers[i]]
+    first, last = tables.density_start[group - 1], tables.density_start[group]
+    if v_atomic > tables.v_atomic[last - 1] * (1.0 + 1e-9):
+        return 0.0, ATOMIC_VOLUME
+    factor, redrawn = draw_density_factor(
+        stream,
+        tables.v_atomic[first:last],
+        tables.density_factor[first:last],
+        tables.bandwidth_v[group - 1],
+        tables.bandwidth_f[group - 1],
+        v_atomic,
+        tables.limits[2] * atoms / v_atomic,
+    )
+    rejections[DENSITY_FACTOR] += redrawn
+    volume = factor * v_atomic
+    if factor == 0.0 or volume >= tables.limits[0]:
+        return 0.0, VOLUME
+    return volume, PASSED
+
+
+@kernel
+def draw_coordinates(stream: NDArray[np.uint64], tables: SamplerTables, group: int, crystal: CrystalArrays) -> None:
+    """Draw uniform coordinates in the free parameters of every atom's position (S1, step 5)."""
+    first = tables.wyckoff_start[group - 1]
+    for i in range(crystal.n_sites[0]):
+        position = first + crystal.letters[i]
+        for j in range(3):
+            crystal.parameters[i, j] = uniform(stream) if tables.dof[position] > 0 else 0.0
+        for j in range(3):
+            x = tables.translation[position, j]
+            for k in range(3):
+                x += tables.rotation[position, j, k] * crystal.parameters[i, k]
+            x -= np.floor(x)
+            crystal.positions[i, j] = x if x < 1.0 else 0.0
+
+
+@kernel
+def draw_cell(
+    stream: NDArray[np.uint64],
+    tables: SamplerTables,
+    group: int,
+    volume: float,
+    crystal: CrystalArrays,
+    rejections: NDArray[np.int64],
+) -> None:
+    """Draw a unit-volume cell of the group's crystal system and scale it to the volume (S1, step 6)."""
+    system = tables.system[group - 1]
+    d = tables.n_free[system]
+    rejections[LATTICE] += draw_unit_cell(
+        stream,
+        tables.lattices[tables.lattice_start[system] : tables.lattice_start[system + 1], :d],
+        tables.cholesky[system, :d, :d],
+        tables.cell_source[system],
+        tables.cell_fixed[system],
+        crystal.cell,
+    )
+    for column in range(3):
+        crystal.cell[column] *= volume ** (1.0 / 3.0)
+
+
+@kernel
+def draw_group(stream: NDArray[np.uint64], tables: SamplerTables, progress: NDArray[np.int64]) -> None:
+    """Draw the space group (S1, step 1) and begin its crystal."""
+    progress[GROUP] = tables.classes[categorical(stream, tables.class_weights)]
+    progress[N_ELEMENTS] = 0
+    progress[FAILURES] = MAX_FAILURES
+    progress[ATTEMPTS] = 0
+
+
+@kernel
+def refuse(progress: NDArray[np.int64], rejections: NDArray[np.int64], reason: int) -> None:
+    """Count a failed attempt."""
+    progress[FAILURES] += 1
+    rejections[reason] += 1
+
+
+@kernel
+def next_candidate(
+    stream: NDArray[np.uint64],
+    tables: SamplerTables,
+    progress: NDArray[np.int64],
+    crystal: CrystalArrays,
+    rejections: NDArray[np.int64],
+) -> bool:
+    """Draw until a crystal passes all bounds; its symmetry is not verified yet.
+
+    Args:
+        stream: random stream (11,).
+        tables: statistics and Wyckoff positions.
+        progress: (4,) group, number of elements, failures with it, attempts; begun by `draw_group`.
+        crystal: output.
+        rejections: (8,) counts by reason, added to.
+
+    Returns:
+        False if `MAX_ATTEMPTS` did not suffice.
+
+    """
+    group = progress[GROUP]
+    while progress[ATTEMPTS] < MAX_ATTEMPTS:
+        progress[ATTEMPTS] += 1
+        if progress[FAILURES] >= MAX_FAILURES:
+            progress[N_ELEMENTS] = categorical(stream, tables.n_elements[group - 1])
+            progress[FAILURES] = 0
+        reason = draw_occupation(stream, tables, group, progress[N_ELEMENTS], crystal)
+        if reason == PASSED:
+            volume, reason = draw_volume(stream, tables, group, crystal, rejections)
+            if reason == PASSED:
+                draw_coordinates(stream, tables, group, crystal)
+                draw_cell(stream, tables, group, volume, crystal, rejections)
+                return True
+        refuse(progress, rejections, reason)
+    return False

@@ -1,0 +1,91 @@
+"""Settings of the crystal generator."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xrdcommon.errors import InputError
+from xrdcommon.space_groups import check_group
+
+PRESETS = ("paper",)
+"""`paper`: SPEC section 3, the algorithm of the paper's section 2.1 and S1."""
+
+VERIFICATIONS = ("spglib", "exact")
+"""`spglib`: spglib decides every crystal. `exact`: own exact test; spglib decides where a lattice is doubtful."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorSettings:
+    """What is drawn and what is kept.
+
+    Attributes:
+        preset: one of `PRESETS`.
+        space_groups: "natural" (frequencies in the statistics), "uniform", or a tuple of group numbers (uniform).
+        min_structures: groups with fewer structures in the statistics are left out.
+        max_volume: crystals at or above this volume of the conventional cell are drawn again, Å^3.
+        max_sites: largest number of atoms in the asymmetric unit.
+        min_volume_per_atom: density factors that would leave less than this are drawn again, Å^3 per atom in the
+            cell (the authors' code raises the volume to the same bound; the paper is silent). It cuts off the tail
+            that a wide kernel puts next to V = 0, where a cell has no reflection under copper radiation.
+        verification: one of `VERIFICATIONS`.
+        symprec: distance within which the space group is verified, Å.
+
+    Raises:
+        InputError: a value out of its range; the message names it.
+
+    """
+
+    preset: str = "paper"
+    space_groups: str | tuple[int, ...] = "natural"
+    min_structures: int = 50
+    max_volume: float = 7000.0
+    max_sites: int = 99
+    min_volume_per_atom: float = 0.75
+    verification: str = "spglib"
+    symprec: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise InputError(f"preset '{self.preset}': must be one of {', '.join(PRESETS)}")
+        if self.verification not in VERIFICATIONS:
+            raise InputError(f"verification '{self.verification}': must be one of {', '.join(VERIFICATIONS)}")
+        if isinstance(self.space_groups, str):
+            if self.space_groups not in ("natural", "uniform"):
+                raise InputError(f"space groups '{self.space_groups}': must be natural, uniform or a list of numbers")
+        else:
+            groups = tuple(sorted({check_group(int(group)) for group in self.space_groups}))
+            if not groups:
+                raise InputError("space groups: the list is empty; name at least one")
+            object.__setattr__(self, "space_groups", groups)
+        if self.min_structures < 1:
+            raise InputError(f"min_structures {self.min_structures}: must be at least 1")
+        if not 0.0 < self.max_volume < float("inf"):
+            raise InputError(f"max_volume {self.max_volume}: must be positive and finite, in Å^3")
+        if not 1 <= self.max_sites <= 999:
+            raise InputError(f"max_sites {self.max_sites}: must be 1 to 999")
+        if not 0.0 <= self.min_volume_per_atom < 10.0:
+            raise InputError(f"min_volume_per_atom {self.min_volume_per_atom}: must be 0 to 10 Å^3")
+        if not 0.0 < self.symprec <= 0.1:
+            raise InputError(f"symprec {self.symprec}: must be above 0 and at most 0.1 Å")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        values = asdict(self)
+        if not isinstance(self.space_groups, str):
+            values["space_groups"] = list(self.space_groups)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GeneratorSettings:
+        """Return the settings that `to_dict` described.
+
+        Raises:
+            InputError: an unknown name or a wrong value.
+
+        """
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise InputError(f"generator settings: unknown {', '.join(unknown)}; a newer version wrote them?")
+        groups = values.get("space_groups", "natural")
+        return cls(**{**values, "space_groups": groups if isinstance(groups, str) else tuple(groups)})
