@@ -1,0 +1,184 @@
+"""Kernels that list the reflections inside the limiting sphere, one of each set of Laue-equivalent ones.
+
+    symbol      variable            meaning                                                 reference
+    G*          metric              reciprocal metric tensor, 1/Å^2: 1/d^2 = h G* h^T       Int. Tables B, 1.1.3
+    1/d^2       d_star_squared      (2 sin(theta) / lambda)^2                               Bragg's law
+    m(hkl)      multiplicity        |Laue class| / |stabiliser of hkl|                      orbit-stabiliser theorem
+
+Reflections are walked in rows: h and k fixed, l running. A row is kept if no Laue operation that keeps l apart
+(`group_tables`) turns its (h, k) into one that is larger in lexical order. Of the operations that fix (h, k), `plus`
+leave l alone and `minus` reverse it: with minus > 0 only l >= 0 is needed, and the multiplicity of the row is
+
+    |Laue class| / plus             for l != 0
+    |Laue class| / (plus + minus)   for l = 0
+
+In cubic groups k and l are confined further: h >= k >= l >= 0 in m-3m; h the largest of three indices that are not
+negative in m-3 (where only cyclic permutations are equivalent).
+
+# N rows of reflections
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdgen.diffraction.group_tables import LAUE_M3, LAUE_M3M, NOT_CUBIC
+from xrdgen.jit import kernel
+
+ROW_H, ROW_K, ROW_FIRST_L, ROW_LAST_L, ROW_PLUS, ROW_MINUS = range(6)
+"""Columns of the array of rows."""
+
+EDGE = 1e-9
+"""Indices within this of the limiting sphere count as inside (rounding of the metric)."""
+
+
+@kernel
+def cosine_of_degrees(angle: float) -> float:
+    """Cosine of an angle in degrees, exact where symmetry fixes it."""
+    if angle == 90.0:
+        return 0.0
+    if angle == 120.0:
+        return -0.5
+    if angle == 60.0:
+        return 0.5
+    return math.cos(math.radians(angle))
+
+
+@kernel
+def reciprocal_metric(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return G* (3, 3), the inverse of the metric tensor of a cell (6,) in Å and degrees."""
+    a, b, c = cell[0], cell[1], cell[2]
+    g00, g11, g22 = a * a, b * b, c * c
+    g12 = b * c * cosine_of_degrees(cell[3])
+    g02 = a * c * cosine_of_degrees(cell[4])
+    g01 = a * b * cosine_of_degrees(cell[5])
+    metric = np.empty((3, 3))
+    metric[0, 0] = g11 * g22 - g12 * g12
+    metric[1, 1] = g00 * g22 - g02 * g02
+    metric[2, 2] = g00 * g11 - g01 * g01
+    metric[0, 1] = metric[1, 0] = g02 * g12 - g01 * g22
+    metric[0, 2] = metric[2, 0] = g01 * g12 - g02 * g11
+    metric[1, 2] = metric[2, 1] = g01 * g02 - g12 * g00
+    volume_squared = g00 * metric[0, 0] + g01 * metric[0, 1] + g02 * metric[0, 2]
+    metric /= volume_squared
+    return metric
+
+
+@kernel
+def l_limits(metric: NDArray[np.float64], h: int, k: int, max_d_star_squared: float) -> tuple[int, int]:
+    """Return the first and last l of row (h, k) inside the limiting sphere; first > last where there is none.
+
+    1/d^2 = constant + 2 linear l + G*_22 l^2, a parabola in l.
+    """
+    constant = metric[0, 0] * h * h + metric[1, 1] * k * k + 2.0 * metric[0, 1] * h * k
+    linear = metric[0, 2] * h + metric[1, 2] * k
+    discriminant = linear * linear - metric[2, 2] * (constant - max_d_star_squared)
+    if discriminant < 0.0:
+        return 1, 0
+    root = math.sqrt(discriminant)
+    first = math.ceil((-linear - root) / metric[2, 2] - EDGE)
+    last = math.floor((-linear + root) / metric[2, 2] + EDGE)
+    return int(first), int(last)
+
+
+@kernel
+def stabiliser_of_row(
+    h: int, k: int, laue_in_plane: NDArray[np.int64], laue_sigma: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Return (plus, minus) of row (h, k), or (0, 0) if an equivalent row is larger in lexical order."""
+    plus = 0
+    minus = 0
+    for o in range(laue_sigma.size):
+        image_h = h * laue_in_plane[o, 0, 0] + k * laue_in_plane[o, 1, 0]
+        image_k = h * laue_in_plane[o, 0, 1] + k * laue_in_plane[o, 1, 1]
+        if image_h > h or (image_h == h and image_k > k):
+            return 0, 0
+        if image_h == h and image_k == k:
+            if laue_sigma[o] > 0:
+                plus += 1
+            else:
+                minus += 1
+    return plus, minus
+
+
+@kernel
+def cubic_last_l(h: int, k: int, last: int, cubic: int) -> int:
+    """Return the last l of a cubic row (h >= 0) that is not equivalent to an earlier one; -1 where there is none."""
+    if k < 0 or k > h:
+        return -1
+    if cubic == LAUE_M3M:
+        return min(last, k)
+    return min(last, h - 1) if h > k else min(last, h)
+
+
+@kernel
+def list_rows(
+    cell: NDArray[np.float64],
+    metric: NDArray[np.float64],
+    max_d_star_squared: float,
+    laue_in_plane: NDArray[np.int64],
+    laue_sigma: NDArray[np.int64],
+    cubic: int,
+) -> NDArray[np.int64]:
+    """Return the rows (N, 6) of the reflections with 1/d^2 up to a limit; columns are ROW_H ... ROW_MINUS.
+
+    |h| <= a / d and |k| <= b / d, since h = a . d*.
+    """
+    max_h = int(math.sqrt(max_d_star_squared) * cell[0] + EDGE)
+    max_k = int(math.sqrt(max_d_star_squared) * cell[1] + EDGE)
+    rows = np.empty(((max_h + 1) * (2 * max_k + 1), 6), np.int64)
+    n = 0
+    for h in range(max_h + 1):
+        for k in range(-max_k, max_k + 1):
+            plus, minus = stabiliser_of_row(h, k, laue_in_plane, laue_sigma)
+            if plus == 0:
+                continue
+            first, last = l_limits(metric, h, k, max_d_star_squared)
+            if minus > 0:
+                first = max(first, 0)
+            if cubic != NOT_CUBIC:
+                last = cubic_last_l(h, k, last, cubic)
+            if first > last:
+                continue
+            rows[n, ROW_H] = h
+            rows[n, ROW_K] = k
+            rows[n, ROW_FIRST_L] = first
+            rows[n, ROW_LAST_L] = last
+            rows[n, ROW_PLUS] = plus
+            rows[n, ROW_MINUS] = minus
+            n += 1
+    return rows[:n]
+
+
+@kernel
+def count_reflections(rows: NDArray[np.int64]) -> int:
+    """Return the number of hkl in the rows (systematically absent ones included)."""
+    count = 0
+    for i in range(rows.shape[0]):
+        count += rows[i, ROW_LAST_L] - rows[i, ROW_FIRST_L] + 1
+    return count
+
+
+@kernel
+def multiplicity(h: int, k: int, l: int, plus: int, minus: int, laue_order: int, cubic: int) -> int:  # noqa: E741
+    """Return the number of reflections that are Laue-equivalent to hkl of a listed row."""
+    if cubic == NOT_CUBIC:
+        return laue_order // plus if l != 0 else laue_order // (plus + minus)
+    signs = (2 if h != 0 else 1) * (2 if k != 0 else 1) * (2 if l != 0 else 1)
+    if h == k and k == l:
+        return signs
+    if cubic == LAUE_M3 or h == k or k == l:
+        return 3 * signs
+    return 6 * signs
+
+
+@kernel
+def class_exists(h: int, k: int, l_class: int, centring24: NDArray[np.int64]) -> bool:
+    """Whether centring leaves the reflections h k l with l = l_class modulo the period: h . t whole for all t."""
+    for c in range(centring24.shape[0]):
+        if (h * centring24[c, 0] + k * centring24[c, 1] + l_class * centring24[c, 2]) % 24 != 0:
+            return False
+    return True

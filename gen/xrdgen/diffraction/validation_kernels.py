@@ -1,0 +1,109 @@
+"""The check of a crystal at the simulator's border, compiled because it runs once for every pattern.
+
+It returns what is wrong and where; `simulator` turns that into words. The kernels behind it never check anything.
+
+# A atom rows    S sites
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdgen.diffraction.reflection_kernels import cosine_of_degrees
+from xrdgen.jit import kernel
+
+(
+    SOUND,
+    CELL_NOT_FINITE,
+    CELL_WITHOUT_VOLUME,
+    CELL_AGAINST_SYMMETRY,
+    NO_ATOMS,
+    POSITION_NOT_FINITE,
+    UNKNOWN_ELEMENT,
+    OCCUPANCY_OUT_OF_RANGE,
+    SITE_OVERFULL,
+) = range(9)
+"""Faults of a crystal."""
+
+LENGTH_TOLERANCE = 1e-4
+"""Relative difference below which two cell lengths count as equal."""
+
+ANGLE_TOLERANCE = 1e-2
+"""Difference in degrees below which a cell angle counts as the one that symmetry asks for."""
+
+OCCUPANCY_TOLERANCE = 1e-6
+SITE_TOLERANCE = 1e-2
+"""Published occupancies of a mixed site are rounded and may add up to a little more than 1."""
+
+
+@kernel
+def cell_volume(cell: NDArray[np.float64]) -> float:
+    """Return the volume of a cell (6,) in Å^3; 0 for angles that close no cell, NaN for numbers that are not finite."""
+    cos_alpha, cos_beta, cos_gamma = cosine_of_degrees(cell[3]), cosine_of_degrees(cell[4]), cosine_of_degrees(cell[5])
+    squared = 1.0 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2.0 * cos_alpha * cos_beta * cos_gamma
+    if squared < 0.0:
+        return 0.0
+    return float(cell[0] * cell[1] * cell[2] * math.sqrt(squared))
+
+
+@kernel
+def cell_obeys_symmetry(cell: NDArray[np.float64], space_group: int) -> bool:
+    """Whether the cell has the metric of its crystal system (International Tables A, table 2.1.1.1)."""
+    a, b, c = cell[0], cell[1], cell[2]
+    alpha_right = abs(cell[3] - 90.0) <= ANGLE_TOLERANCE
+    beta_right = abs(cell[4] - 90.0) <= ANGLE_TOLERANCE
+    gamma = 120.0 if 143 <= space_group <= 194 else 90.0
+    gamma_right = abs(cell[5] - gamma) <= ANGLE_TOLERANCE
+    b_right = abs(a - b) <= LENGTH_TOLERANCE * a
+    c_right = abs(a - c) <= LENGTH_TOLERANCE * a
+    if space_group <= 2:  # triclinic
+        return True
+    if space_group <= 15:  # monoclinic, unique axis b
+        return bool(alpha_right and gamma_right)
+    right_angles = alpha_right and beta_right and gamma_right
+    if space_group <= 74:  # orthorhombic
+        return bool(right_angles)
+    if space_group <= 194:  # tetragonal, trigonal, hexagonal
+        return bool(right_angles and b_right)
+    return bool(right_angles and b_right and c_right)
+
+
+@kernel
+def first_fault(
+    space_group: int,
+    cell: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    atomic_numbers: NDArray[np.int64],
+    occupancies: NDArray[np.float64],
+    sites: NDArray[np.int64],
+    has_form_factor: NDArray[np.bool_],
+) -> tuple[int, int]:
+    """Return the first fault of a crystal and the atom row it is in (0 where it is not in one)."""
+    for i in range(6):
+        if not math.isfinite(cell[i]):
+            return CELL_NOT_FINITE, 0
+    if min(cell[0], cell[1], cell[2]) <= 0.0 or cell_volume(cell) <= 0.0:
+        return CELL_WITHOUT_VOLUME, 0
+    if not cell_obeys_symmetry(cell, space_group):
+        return CELL_AGAINST_SYMMETRY, 0
+    if positions.shape[0] == 0:
+        return NO_ATOMS, 0
+    for a in range(positions.shape[0]):
+        for axis in range(3):
+            if not math.isfinite(positions[a, axis]):
+                return POSITION_NOT_FINITE, a
+        if not (0 < atomic_numbers[a] < has_form_factor.size and has_form_factor[atomic_numbers[a]]):
+            return UNKNOWN_ELEMENT, a
+        if not 0.0 < occupancies[a] <= 1.0 + OCCUPANCY_TOLERANCE:
+            return OCCUPANCY_OUT_OF_RANGE, a
+    total = np.zeros(sites.size)
+    for a in range(sites.size):
+        if not 0 <= sites[a] < sites.size:
+            continue
+        total[sites[a]] += occupancies[a]
+        if total[sites[a]] > 1.0 + SITE_TOLERANCE:
+            return SITE_OVERFULL, a
+    return SOUND, 0
