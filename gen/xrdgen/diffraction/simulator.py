@@ -28,6 +28,16 @@ from xrdgen.diffraction.simulation_kernels import Instrument, simulate_pattern
 from xrdgen.diffraction.structure_factor_kernels import structure_factors
 from xrdgen.elements import symbol
 
+__all__ = [
+    "CrystalArrays",
+    "Diffractogram",
+    "Peaks",
+    "SimulationSettings",
+    "Simulator",
+    "reach",
+    "simulate",
+]
+
 WEAKEST_PEAK = 1e-9
 """Lines weaker than this, in percent of the strongest, count as absent (rounding leaves about 1e-27)."""
 

@@ -1,0 +1,52 @@
+"""`xrdgen simulate`: diffractograms of given structures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def simulate(
+    files: Annotated[list[Path], typer.Argument(help="CIF files.", metavar="X.cif...")],
+    out: Annotated[
+        Path | None, typer.Option(help="Two-column file to write; several curves give F-NAME.xy each.", metavar="F.xy")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot to write (png, pdf or svg).", metavar="F.png")] = None,
+    peaks: Annotated[
+        bool, typer.Option("--peaks", help="List hkl, d, 2theta, multiplicity, |F|^2, intensity.")
+    ] = False,
+    size: Annotated[float, typer.Option(help="Crystallite size, nm.")] = 50.0,
+    wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
+    two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
+    two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
+    step: Annotated[float, typer.Option(help="Step, degrees 2theta.")] = 0.01,
+    as_json: Annotated[bool, typer.Option("--json", help="Print structures and lines as JSON.")] = False,
+) -> None:
+    """Simulate the diffractograms of structures given as CIF.
+
+    Each structure is brought into the standard setting of its space group by spglib; lines are those of pymatgen's
+    XRDCalculator, peaks are Gaussians of the Scherrer width.
+
+    \b
+    Example:
+      xrdgen simulate quartz.cif calcite.cif --plot both.png --out both.xy
+      xrdgen simulate quartz.cif --peaks --wavelength 0.7093 --two-theta-max 40
+    """
+    from xrdcommon import console
+    from xrdcommon.grid import Grid
+
+    from xrdgen.diffraction.cif_input import read_crystals
+    from xrdgen.diffraction.report import simulate_files
+
+    grid = Grid(two_theta_min, two_theta_max, step)
+    crystals = [crystal for path in files for crystal in read_crystals(path)]
+    report = simulate_files(crystals, grid, wavelength, size, out, plot)
+    for remark in report.remarks:
+        console.say(remark)
+    if as_json:
+        console.emit_json(report.records)
+        return
+    for line in report.table if peaks else report.summary:
+        console.emit(line)

@@ -1,0 +1,115 @@
+"""What `xrdgen simulate` does: simulate crystals read from files, write curves and plot, describe the lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xrdcommon.errors import InputError, XrdError
+from xrdcommon.grid import Grid
+
+from xrdgen.diffraction.cif_input import NamedCrystal
+from xrdgen.diffraction.output import (
+    check_plot_name,
+    describe_crystal,
+    hkl_text,
+    peak_lines,
+    peak_records,
+    plot,
+    write_xy,
+    xy_paths,
+)
+from xrdgen.diffraction.settings import SimulationSettings
+from xrdgen.diffraction.simulator import Diffractogram, Simulator
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationReport:
+    """What there is to print.
+
+    Attributes:
+        remarks: warnings of the CIF reader and files written, for standard error.
+        summary: one line a structure.
+        table: all lines of all structures.
+        records: JSON values, one a structure.
+
+    """
+
+    remarks: list[str]
+    summary: list[str]
+    table: list[str]
+    records: list[dict[str, Any]]
+
+
+def simulate_files(
+    crystals: list[NamedCrystal],
+    grid: Grid,
+    wavelength: float,
+    size: float,
+    out: Path | None = None,
+    plot_path: Path | None = None,
+) -> SimulationReport:
+    """Simulate crystals with one wavelength, grid and crystallite size; write curves and plot where asked.
+
+    Args:
+        crystals: as read.
+        grid: 2theta points.
+        wavelength: Å.
+        size: crystallite size, nm.
+        out: two-column file; several structures give one each (`xy_paths`).
+        plot_path: one plot of all.
+
+    Raises:
+        InputError: settings or a crystal that cannot be simulated (names the file); nothing is written then.
+
+    """
+    if plot_path is not None:
+        check_plot_name(plot_path)
+    settings = SimulationSettings(grid=grid, wavelength=wavelength, size_min=size, size_max=size)
+    simulator = Simulator(settings)
+    report = SimulationReport([], [], [], [])
+    curves: list[Diffractogram] = []
+    titles: list[str] = []
+    for named in crystals:
+        try:
+            peaks = simulator.peaks(named.crystal)
+            curves.append(Diffractogram(grid.two_theta, simulator.pattern(named.crystal, size), peaks))
+        except InputError as error:
+            raise InputError(f"{named.path}: {error}") from error
+        about = describe_crystal(named.crystal)
+        titles.append(f"{named.name}: {about}")
+        strongest = peaks.intensity.argmax()
+        report.remarks.extend(f"{named.path}: {remark}" for remark in named.remarks)
+        report.summary.append(
+            f"{titles[-1]}; {len(peaks.d)} lines, strongest {hkl_text(peaks.hkl[strongest])} at "
+            f"{peaks.two_theta[strongest]:.3f} degrees 2theta"
+        )
+        report.table.extend([titles[-1], *peak_lines(peaks), ""])
+        report.records.append(
+            {
+                "file": str(named.path),
+                "name": named.name,
+                "space_group": named.crystal.space_group,
+                "formula": named.crystal.formula,
+                "cell": named.crystal.cell.tolist(),
+                "wavelength": wavelength,
+                "crystallite_size": size,
+                "peaks": peak_records(peaks),
+            }
+        )
+    conditions = f"wavelength {wavelength:g} Å, crystallite size {size:g} nm, {grid}"
+    try:
+        if out is not None:
+            paths = xy_paths(out, [named.name for named in crystals])
+            for path, curve, title in zip(paths, curves, titles, strict=True):
+                write_xy(path, curve, [title, conditions, "2theta/degrees intensity"])
+                report.remarks.append(f"written: {path}")
+        if plot_path is not None:
+            plot(plot_path, curves, titles)
+            report.remarks.append(f"written: {plot_path}")
+    except XrdError:
+        raise
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be written ({error.strerror}); choose another place") from error
+    return report
