@@ -23,6 +23,8 @@ from xrdcommon.spool.usage import all_used, partly_used
 _LOOKS = 3
 """A shard that moves against the order of the search may be missed; it is looked for so often."""
 
+_COUNTS = ("produced", "used", "used_twice", "ready", "claimed", "quarantined", "lost")
+
 
 @dataclass
 class Audit:
@@ -63,6 +65,14 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, `ok` first."""
         return {"ok": self.ok, **asdict(self)}
+
+    def lines(self) -> list[str]:
+        """Write the result for people."""
+        text = [f"{name:12} {getattr(self, name)}" for name in _COUNTS]
+        text += [f"lost: {name}" for name in self.lost_shards]
+        text += [f"used twice: {name}" for name in self.used_twice_shards]
+        text += [f"unexplained: {name}" for name in self.unexplained]
+        return [*text, "ok" if self.ok else "NOT OK"]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -11,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrdcommon import files
-from xrdcommon.errors import FormatError, MissingFileError, SpoolError
+from xrdcommon.errors import DiskFullError, FormatError, MissingFileError, SpoolError
 from xrdcommon.grid import Grid
 from xrdcommon.spool import backlog
 from xrdcommon.spool.journal import create_once, make_folder
-from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FORMAT, Layout, check_run_id
+from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FILE, SPOOL_FORMAT, Layout, check_run_id
 
 if TYPE_CHECKING:
     from xrdcommon.spool.consumer import Consumer
+
+_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 class Spool:
@@ -57,7 +60,7 @@ class Spool:
         if not path.is_dir():
             raise MissingFileError(f"{path}: no spool there; `xrdgen produce {path}` makes one")
         try:
-            description = files.read_json(path / "spool.json")
+            description = files.read_json(path / SPOOL_FILE)
         except MissingFileError:
             raise SpoolError(f"{path}: not a spool (no spool.json); name another folder") from None
         except FormatError as error:
@@ -102,13 +105,9 @@ class Spool:
         layout = Layout(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            present = set(os.listdir(path))
-            if "spool.json" in present:
+            if layout.spool_file.exists():
                 return cls.open(path, configuration, root_seed)
-            if present and CREATING_FILE not in present:
-                raise SpoolError(
-                    f"{path}: not a spool, and it holds other files ({sorted(present)[0]}, ...); name a new folder"
-                )
+            cls.check_folder(path)
             (path / CREATING_FILE).touch()
             for folder in layout.folders:
                 make_folder(folder)
@@ -125,13 +124,27 @@ class Spool:
             }
             create_once(layout.spool_file, description, layout.temporary)
             (path / CREATING_FILE).unlink(missing_ok=True)
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise SpoolError(f"{path}: cannot make a spool there ({error.strerror}); name another folder") from error
+        except DiskFullError:
+            raise
         except OSError as error:
-            if isinstance(error, MissingFileError) or error.errno != 30:  # EROFS
+            if isinstance(error, MissingFileError) or error.errno not in _CANNOT_WRITE:
                 raise
             raise SpoolError(f"{path}: cannot make a spool there ({error.strerror}); name another folder") from error
         return cls.open(path, configuration, root_seed)
+
+    @staticmethod
+    def check_folder(path: Path) -> None:
+        """Make sure that a folder is new, empty, or what an interrupted `create` left.
+
+        Raises:
+            SpoolError: it holds other files.
+
+        """
+        present = set(os.listdir(path)) if path.is_dir() else set()
+        if present and not present & {SPOOL_FILE, CREATING_FILE}:
+            raise SpoolError(
+                f"{path}: not a spool, and it holds other files ({sorted(present)[0]}, ...); name a new folder"
+            )
 
     def check(self, configuration: Mapping[str, Any] | None, root_seed: int | None = None) -> None:
         """Make sure that the spool was made with this configuration and seed.

@@ -1,0 +1,181 @@
+"""`xrdgen produce`, `worker`, `status`, `drain`, `audit`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from xrdcommon import console
+
+_WATCH_INTERVAL = 2.0
+
+SpoolArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="SPOOL", help="Folder of the spool; $XRD_SPOOL, else ./spool.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _path(spool: Path | None) -> Path:
+    return Path(os.environ.get("XRD_SPOOL") or "spool") if spool is None else spool
+
+
+def produce(
+    spool: SpoolArgument = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; 0 works without Dask. As many as cores by default.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Stop when the spool's total is N; endless by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Root seed of a new spool; random by default.")] = None,
+    statistics: Annotated[
+        str | None, typer.Option(help="Statistics file; embedded:statistics by default.", show_default=False)
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Imperfections of the diffractograms: pure.")] = None,
+    space_groups: Annotated[
+        str | None, typer.Option(help="natural (default), uniform, or a list such as 2,14,195-230.")
+    ] = None,
+    rows_per_shard: Annotated[int | None, typer.Option(help="Samples of a shard; 1024 by default.")] = None,
+    two_theta_min: Annotated[float | None, typer.Option(help="Degrees; 5 by default.")] = None,
+    two_theta_max: Annotated[float | None, typer.Option(help="Degrees; 90 by default.")] = None,
+    step: Annotated[float | None, typer.Option("--step", "--two-theta-step", help="Degrees; 0.01 by default.")] = None,
+    wavelength: Annotated[float | None, typer.Option(help="Å; 1.5406 by default.")] = None,
+    high_watermark: Annotated[str, typer.Option(help="Pause when so much waits for training.")] = "20GB",
+    low_watermark: Annotated[
+        str | None, typer.Option(help="Go on at so much; 80 % of the high watermark by default.", show_default=False)
+    ] = None,
+    high_shards: Annotated[int, typer.Option(help="Pause when so many shards wait for training.")] = 100_000,
+    low_shards: Annotated[
+        int | None, typer.Option(help="Go on at so many shards; 80 % by default.", show_default=False)
+    ] = None,
+    scheduler_file: Annotated[
+        Path | None, typer.Option(help="Use the Dask cluster that wrote this file instead of local workers.")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(help="Interface on which `xrdgen worker` can join; unprotected, so trusted networks only.")
+    ] = "127.0.0.1",
+) -> None:
+    """Fill a spool with shards of synthetic diffractograms, none of which is ever made twice.
+
+    An existing spool is continued with its own configuration; options that contradict it are refused.
+    Ctrl-C (or SIGTERM, SIGUSR1, `xrdgen drain`) finishes the shards that are being made and exits with 75.
+
+    \b
+    Example:
+        xrdgen produce spool --workers 256
+        xrdgen produce spool --workers 2 --samples 100000 --seed 1
+    """
+    from xrdcommon.errors import InputError
+    from xrdcommon.spool.backlog import Watermarks, parse_bytes
+
+    from xrdgen.production.produce import Asked, open_spool
+    from xrdgen.production.produce import produce as run
+
+    high = parse_bytes(high_watermark)
+    low = high * 4 // 5 if low_watermark is None else parse_bytes(low_watermark)
+    marks = Watermarks(high, low, high_shards, high_shards * 4 // 5 if low_shards is None else low_shards)
+    if scheduler_file is not None and workers == 0:
+        raise InputError("--scheduler-file with --workers 0: choose a cluster or this process alone")
+    asked = Asked(
+        seed, statistics, preset, space_groups, rows_per_shard, two_theta_min, two_theta_max, step, wavelength
+    )
+    run(
+        open_spool(_path(spool), asked),
+        workers=workers,
+        samples=samples,
+        marks=marks,
+        scheduler_file=scheduler_file,
+        listen=listen,
+    )
+
+
+def worker(
+    spool: SpoolArgument = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; as many as cores by default.")] = None,
+    scheduler_file: Annotated[
+        Path | None, typer.Option(help="Scheduler file of the cluster; the producer's own by default.")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for a producer.")] = 60.0,
+) -> None:
+    """Join a running production with worker processes of this machine.
+
+    The producer must listen on an interface that this machine reaches (`xrdgen produce --listen`). Ctrl-C or
+    SIGTERM finishes the shards that are being made.
+
+    \b
+    Example:
+        xrdgen worker /scratch/spool --workers 64
+    """
+    from xrdcommon.spool.spool import Spool
+
+    from xrdgen.production.joining import join
+    from xrdgen.production.produce import cores
+
+    join(Spool.open(_path(spool)), cores() if workers is None else workers, scheduler_file, wait)
+
+
+def status(
+    spool: SpoolArgument = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what a spool holds, who produces, how fast, and which crystals were rejected.
+
+    \b
+    Example:
+        xrdgen status spool --watch
+    """
+    from xrdcommon.spool.records import RecordCache
+    from xrdcommon.spool.spool import Spool
+
+    from xrdgen.production import status as state
+
+    opened = Spool.open(_path(spool))
+    cache = RecordCache(opened.layout)
+    try:
+        while True:
+            now = state.status(opened, cache)
+            if json:
+                console.emit_json(now)
+            else:
+                console.emit("\n".join(state.lines(now)) + ("\n" if watch else ""))
+            if not watch:
+                return
+            time.sleep(_WATCH_INTERVAL)
+    except KeyboardInterrupt:
+        return
+
+
+def drain(spool: SpoolArgument = None) -> None:
+    """Ask all producers of a spool to finish their shards and stop; the next `xrdgen produce` goes on.
+
+    \b
+    Example:
+        xrdgen drain spool
+    """
+    from xrdcommon.spool.spool import Spool
+
+    opened = Spool.open(_path(spool))
+    opened.request_stop()
+    console.say(f"{opened.path}: producers finish their shards and stop; `xrdgen produce` clears this and goes on")
+
+
+def audit(spool: SpoolArgument = None, json: Json = False) -> None:
+    """Prove that no sample was used twice and none was lost; exit code 0 if so, else 1.
+
+    \b
+    Example:
+        xrdgen audit spool --json
+    """
+    from xrdcommon.spool.audit import audit as run
+    from xrdcommon.spool.spool import Spool
+
+    result = run(Spool.open(_path(spool)))
+    if json:
+        console.emit_json(result.to_dict())
+    else:
+        console.emit("\n".join(result.lines()))
+    if not result.ok:
+        raise typer.Exit(1)

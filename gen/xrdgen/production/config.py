@@ -1,0 +1,118 @@
+"""What the samples of a production depend on: saved with the spool, compared before anything is added to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xrdcommon.errors import InputError
+from xrdcommon.files import sha256_file
+
+from xrdgen.crystals.settings import GeneratorSettings
+from xrdgen.diffraction.settings import SimulationSettings
+
+SAMPLE_VERSION = 1
+"""Raised whenever the same identity gives another sample, so that one spool never mixes both."""
+
+PRESETS = ("pure",)
+"""Imperfections of the diffractograms; `pure` has none (SPEC section 4)."""
+
+STATISTICS_FILE = "statistics.npz"
+"""Copy of the statistics inside the spool."""
+
+MAX_ROWS_PER_SHARD = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProductionConfig:
+    """Everything that decides what a shard contains, besides root seed, stream and number.
+
+    Attributes:
+        simulation: grid, wavelength, crystallite sizes.
+        generator: how crystals are drawn.
+        classes: space groups that occur, ascending.
+        statistics_sha256: of the statistics file.
+        preset: one of `PRESETS`.
+        rows_per_shard: samples of a shard; the last one of `--samples N` may have fewer.
+
+    """
+
+    simulation: SimulationSettings
+    generator: GeneratorSettings
+    classes: tuple[int, ...]
+    statistics_sha256: str
+    preset: str = "pure"
+    rows_per_shard: int = 1024
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be produced.
+
+        Raises:
+            InputError: unknown preset, no class, or rows out of range.
+
+        """
+        if self.preset not in PRESETS:
+            raise InputError(f"preset '{self.preset}': must be one of {', '.join(PRESETS)}")
+        if not 1 <= self.rows_per_shard <= MAX_ROWS_PER_SHARD:
+            raise InputError(f"rows per shard {self.rows_per_shard}: must be 1 to {MAX_ROWS_PER_SHARD}")
+        if not self.classes:
+            raise InputError("no space group can be drawn: too few structures in the statistics")
+
+    @classmethod
+    def build(
+        cls,
+        statistics: Path,
+        simulation: SimulationSettings,
+        generator: GeneratorSettings,
+        *,
+        preset: str = "pure",
+        rows_per_shard: int = 1024,
+    ) -> ProductionConfig:
+        """Derive classes and hash from a statistics file.
+
+        Raises:
+            XrdError: the statistics are missing, damaged, or do not know a group that is asked for.
+
+        """
+        from xrdgen.crystals.generator import CrystalGenerator
+        from xrdgen.statistics.model import Statistics
+
+        classes = CrystalGenerator(Statistics.load(statistics), generator).classes
+        return cls(simulation, generator, tuple(map(int, classes)), sha256_file(statistics), preset, rows_per_shard)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; `grid` and `classes` are at the top, where training looks for them."""
+        simulation = self.simulation.to_dict()
+        return {
+            "sample_version": SAMPLE_VERSION,
+            "preset": self.preset,
+            "grid": simulation.pop("grid"),
+            "simulation": simulation,
+            "generator": self.generator.to_dict(),
+            "classes": list(self.classes),
+            "statistics_sha256": self.statistics_sha256,
+            "rows_per_shard": self.rows_per_shard,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> ProductionConfig:
+        """Read back what `to_dict` wrote.
+
+        Raises:
+            InputError: made by a version whose samples were others.
+
+        """
+        if fields.get("sample_version") != SAMPLE_VERSION:
+            raise InputError(
+                f"spool made by a version with samples of kind {fields.get('sample_version')}, this one makes "
+                f"{SAMPLE_VERSION}; take a new spool, or the xrdstream that made this one"
+            )
+        return cls(
+            simulation=SimulationSettings.from_dict({**fields["simulation"], "grid": fields["grid"]}),
+            generator=GeneratorSettings.from_dict(fields["generator"]),
+            classes=tuple(fields["classes"]),
+            statistics_sha256=str(fields["statistics_sha256"]),
+            preset=str(fields["preset"]),
+            rows_per_shard=int(fields["rows_per_shard"]),
+        )

@@ -1,0 +1,224 @@
+"""The coordinator: which shards are made, when to pause, what to do when something fails."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from xrdcommon import console
+from xrdcommon.errors import DiskFullError, InputError, Interrupted, XrdError
+from xrdcommon.spool.backlog import Backlog, Watermarks, format_bytes
+from xrdcommon.spool.producer import Stream
+from xrdcommon.spool.spool import Spool
+
+from xrdgen.production.executors import Executor
+from xrdgen.production.plan import Plan
+from xrdgen.production.shard_task import Outcome, RowFactory, ShardOrder, ShardReport
+from xrdgen.production.stopping import StopRequest
+
+POLL = 0.25
+"""Seconds between two looks at signals, requests and watermarks."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the folders."""
+
+MAX_LOST = 5
+"""A shard whose worker was lost so many times ends the production."""
+
+BACK_OFF = (5.0, 300.0)
+"""First and longest pause in seconds while the disk is full; each failure doubles it."""
+
+SHARD_OVERHEAD = 1.06
+"""Bytes of a shard over those of its patterns, at most."""
+
+
+class Coordinator:
+    """Keeps an executor busy with the shards of one stream."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        stream: Stream,
+        executor: Executor,
+        factory: RowFactory,
+        *,
+        samples: int | None = None,
+        marks: Watermarks | None = None,
+        stop: StopRequest | None = None,
+        back_off: tuple[float, float] = BACK_OFF,
+    ) -> None:
+        """Prepare a production.
+
+        Args:
+            spool: where to.
+            stream: owned by this process.
+            executor: who works.
+            factory: makes the rows.
+            samples: total of the spool at which to stop; endless by default.
+            marks: when to pause.
+            stop: request to drain.
+            back_off: first and longest pause in seconds while the disk is full.
+
+        Raises:
+            InputError: the high watermark is below one shard.
+
+        """
+        self._spool = spool
+        self._stream = stream
+        self._executor = executor
+        self._factory = factory
+        self._marks = Watermarks() if marks is None else marks
+        self._stop = StopRequest() if stop is None else stop
+        rows = int(spool.configuration["rows_per_shard"])
+        self._shard_bytes = int((rows * (2 * spool.grid.n_points + 512) + 10_240) * SHARD_OVERHEAD)
+        if self._marks.full(Backlog(), more_shards=1, shard_bytes=self._shard_bytes):
+            raise InputError(
+                f"high watermark {format_bytes(self._marks.high_bytes)}: a shard of {rows} samples needs "
+                f"{format_bytes(self._shard_bytes)}; raise it, or lower --rows-per-shard for a new spool"
+            )
+        self._plan = Plan(spool, stream.number, rows, samples)
+        self._again: list[ShardOrder] = []
+        self._running: set[int] = set()
+        self._lost: Counter[int] = Counter()
+        self._paused = False
+        self._back_off_range = back_off
+        self._back_off = 0.0
+        self._not_before = 0.0
+        self._backlog = Backlog()
+        self._since_look = 0
+        self._looked = -LOOK_INTERVAL
+        self._start = time.monotonic()
+        self.found = self._plan.found
+        self.samples = 0
+
+    def run(self, on_progress: Callable[[int, str], None] = lambda n, note: None) -> None:
+        """Produce until the samples are made or a stop is asked for.
+
+        Args:
+            on_progress: called with samples published since the last call and a note.
+
+        Raises:
+            Interrupted: stopped before the samples were complete; another call goes on.
+            XrdError: what a task could not mend.
+
+        """
+        try:
+            while self._round():
+                for order, result in self._executor.results(POLL):
+                    on_progress(self._handle(order, result), self._note())
+            self._stream.tidy()
+        finally:
+            self._stream.close()
+        if self._stop and (self._again or not self._plan.complete):
+            raise Interrupted(
+                f"stopped after {self.samples} samples ({self._stop.reason}); "
+                f"`xrdgen produce {self._spool.path}` goes on from here"
+            )
+
+    def _round(self) -> bool:
+        """Look around and order shards; return whether there is still something to wait for."""
+        self._look()
+        if self._stop and not self._stream.skip_file.exists():
+            self._stop.announce()
+            with contextlib.suppress(OSError):  # a full disk: tasks that have not begun will fail by themselves
+                self._stream.skip_file.touch()
+        while not self._stop and len(self._running) < self._executor.slots() and self._may_order():
+            order = self._next()
+            if order is None:
+                return bool(self._running)
+            self._running.add(order.shard)
+            self._executor.submit(order)
+        if self._stop:
+            return bool(self._running)
+        if not self._running:
+            time.sleep(POLL)
+        return True
+
+    def _next(self) -> ShardOrder | None:
+        """Return what failed before, then what was never made."""
+        if self._again:
+            return self._again.pop(0)
+        planned = self._plan.next()
+        if planned is None:
+            return None
+        shard, rows = planned
+        self._stream.prepare(shard)
+        return ShardOrder(
+            str(self._spool.path),
+            self._spool.uuid,
+            self._stream.number,
+            shard,
+            rows,
+            str(self._stream.skip_file),
+            self._factory,
+        )
+
+    def _look(self) -> None:
+        """Look at the spool once a second: requests, backlog, whether the stream is still ours."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_INTERVAL:
+            return
+        self._looked = now
+        self._stream.lease.verify()
+        if self._spool.stop_requested():
+            self._stop.request("drain requested")
+        self._plan.refresh()
+        self._backlog = self._spool.backlog()
+        self._since_look = 0
+
+    def _may_order(self) -> bool:
+        """Tell whether watermarks and disk allow one more shard; say when that changes."""
+        if time.monotonic() < self._not_before:
+            return False
+        more = len(self._running) + self._since_look
+        if self._paused:
+            self._paused = not self._marks.low(self._backlog, more_shards=more, shard_bytes=self._shard_bytes)
+            if not self._paused:
+                console.say(f"backlog down to {self._describe_backlog()}: production goes on")
+        elif self._marks.full(self._backlog, more_shards=more + 1, shard_bytes=self._shard_bytes):
+            self._paused = True
+            console.say(
+                f"high watermark reached ({self._describe_backlog()}, {len(self._running)} being made): production "
+                f"pauses until training has used some (resumes at {format_bytes(self._marks.low_bytes)} or "
+                f"{self._marks.low_shards} shards)"
+            )
+        return not self._paused
+
+    def _handle(self, order: ShardOrder, result: ShardReport | DiskFullError | None) -> int:
+        """Take note of a result; return the samples it published."""
+        self._running.discard(order.shard)
+        if isinstance(result, ShardReport):
+            if result.outcome is Outcome.SKIPPED:
+                self._again.append(order)
+                return 0
+            self._back_off = 0.0
+            self._since_look += 1
+            self._plan.done(order.shard, result.rows)
+            self.samples += result.rows
+            return result.rows
+        self._again.append(order)
+        if result is None:
+            self._lost[order.shard] += 1
+            console.say(f"shard {order.shard} of stream {order.producer}: its worker was lost; the shard is made again")
+            if self._lost[order.shard] >= MAX_LOST:
+                raise XrdError(
+                    f"shard {order.shard} of stream {order.producer}: lost its worker {MAX_LOST} times; "
+                    "out of memory? (`xrdgen produce --workers 0` shows what happens)"
+                )
+            return 0
+        first, longest = self._back_off_range
+        if time.monotonic() >= self._not_before:
+            self._back_off = min(longest, 2 * self._back_off if self._back_off else first)
+            self._not_before = time.monotonic() + self._back_off
+            console.say(f"{result}: trying again in {self._back_off:.0f} s; nothing is lost")
+        return 0
+
+    def _note(self) -> str:
+        seconds = time.monotonic() - self._start
+        return f"{self.samples / seconds:.0f}/s, {self._describe_backlog()}"
+
+    def _describe_backlog(self) -> str:
+        count, size = self._backlog.all_shards + self._since_look, self._backlog.all_bytes
+        return f"backlog {count} shards, {format_bytes(size + self._since_look * self._shard_bytes)}"

@@ -1,0 +1,201 @@
+"""Production from the outside: open or make a spool, find workers, run the coordinator."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from xrdcommon import console
+from xrdcommon.errors import InputError, Interrupted, MissingFileError, SpoolError
+from xrdcommon.files import sha256_file
+from xrdcommon.grid import Grid
+from xrdcommon.space_groups import parse_groups
+from xrdcommon.spool.backlog import Watermarks
+from xrdcommon.spool.producer import Stream
+from xrdcommon.spool.spool import Spool
+
+from xrdgen import embedded
+from xrdgen.crystals.settings import GeneratorSettings
+from xrdgen.diffraction.settings import SimulationSettings
+from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
+from xrdgen.production.coordinator import Coordinator
+from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
+from xrdgen.production.rows import CrystalRows
+from xrdgen.production.shard_task import RowFactory
+from xrdgen.production.stopping import stop_on_signals
+
+DEFAULT_STATISTICS = "embedded:statistics"
+_SEED_BITS = 48
+"""Of a seed nobody chose; JSON readers with floating-point integers still read it exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user asked for; None leaves it to the spool, or to the defaults of a new one."""
+
+    seed: int | None = None
+    statistics: str | None = None
+    preset: str | None = None
+    space_groups: str | None = None
+    rows_per_shard: int | None = None
+    two_theta_min: float | None = None
+    two_theta_max: float | None = None
+    step: float | None = None
+    wavelength: float | None = None
+
+    def apply(self, configuration: ProductionConfig) -> ProductionConfig:
+        """Return a configuration with all that was asked for, but for the statistics."""
+        simulation, generator = self.settings(configuration.simulation, configuration.generator)
+        return replace(
+            configuration,
+            simulation=simulation,
+            generator=generator,
+            preset=configuration.preset if self.preset is None else self.preset,
+            rows_per_shard=configuration.rows_per_shard if self.rows_per_shard is None else self.rows_per_shard,
+        )
+
+    def settings(
+        self, simulation: SimulationSettings, generator: GeneratorSettings
+    ) -> tuple[SimulationSettings, GeneratorSettings]:
+        """Return settings with what was asked for.
+
+        Raises:
+            InputError: a value out of its range.
+
+        """
+        grid = simulation.grid
+        grid = Grid(
+            grid.two_theta_min if self.two_theta_min is None else self.two_theta_min,
+            grid.two_theta_max if self.two_theta_max is None else self.two_theta_max,
+            grid.step if self.step is None else self.step,
+        )
+        wavelength = simulation.wavelength if self.wavelength is None else self.wavelength
+        simulation = replace(simulation, grid=grid, wavelength=wavelength)
+        if self.space_groups is not None:
+            named = self.space_groups in ("natural", "uniform")
+            groups = self.space_groups if named else tuple(parse_groups(self.space_groups))
+            generator = replace(generator, space_groups=groups)
+        return simulation, generator
+
+
+def open_spool(path: Path, asked: Asked) -> Spool:
+    """Go on with the spool that is there, or make one.
+
+    Raises:
+        SpoolError: the spool was made with something else than was asked for, or the folder is not a spool.
+        XrdError: wrong values, missing statistics.
+
+    """
+    if asked.seed is not None and not 0 <= asked.seed < 1 << 64:
+        raise InputError(f"seed {asked.seed}: must be 0 to 2^64 - 1")
+    if (path / "spool.json").exists():
+        spool = Spool.open(path)
+        configuration = asked.apply(ProductionConfig.from_dict(spool.configuration)).to_dict()
+        if asked.statistics is not None:
+            configuration["statistics_sha256"] = sha256_file(embedded.resolve(asked.statistics))
+        spool.check(configuration, asked.seed)
+        console.say(f"{spool.path}: going on with the spool made there (seed {spool.root_seed})")
+        return spool
+    Spool.check_folder(path)
+    statistics = embedded.resolve(DEFAULT_STATISTICS if asked.statistics is None else asked.statistics)
+    if not statistics.is_file():
+        raise MissingFileError(f"{statistics}: no statistics there; `xrdgen statistics build` makes them")
+    simulation, generator = asked.settings(SimulationSettings(), GeneratorSettings())
+    new = ProductionConfig.build(
+        statistics,
+        simulation,
+        generator,
+        preset="pure" if asked.preset is None else asked.preset,
+        rows_per_shard=1024 if asked.rows_per_shard is None else asked.rows_per_shard,
+    )
+    seed = secrets.randbits(_SEED_BITS) if asked.seed is None else asked.seed
+    spool = Spool.create(path, new.to_dict(), seed, {STATISTICS_FILE: statistics})
+    console.say(f"{spool.path}: new spool, {len(spool.classes)} space groups, {spool.grid}, seed {seed}")
+    return spool
+
+
+def cores() -> int:
+    """Return the cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def produce(
+    spool: Spool,
+    *,
+    workers: int | None = None,
+    samples: int | None = None,
+    marks: Watermarks | None = None,
+    scheduler_file: Path | None = None,
+    listen: str = "127.0.0.1",
+    factory: RowFactory = CrystalRows,
+) -> None:
+    """Produce into a spool until the samples are complete, or for ever.
+
+    Args:
+        spool: where to.
+        workers: 0 for none but this process; as many as there are cores by default.
+        samples: total of the spool, over all its streams.
+        marks: when to pause.
+        scheduler_file: of a running Dask cluster, instead of local workers.
+        listen: interface on which more workers can join.
+        factory: makes the rows; a function of an installed module.
+
+    Raises:
+        Interrupted: drained or stopped before the samples were complete.
+        XrdError: wrong values, or what could not be mended.
+
+    """
+    if samples is not None and samples < 1:
+        raise InputError(f"samples {samples}: must be at least 1")
+    if workers is not None and workers < 0:
+        raise InputError(f"workers {workers}: must be 0 (this process alone) or more")
+    if spool.clear_stop():
+        console.say("an earlier request to drain is cleared")
+    with stop_on_signals() as stop:
+        try:
+            stream = Stream.open(spool)
+        except PermissionError as error:
+            raise SpoolError(f"{spool.path}: cannot be written ({error.strerror}); name another folder") from error
+        coordinator = None
+        try:
+            with _executor(spool, workers, scheduler_file, listen) as executor:
+                coordinator = Coordinator(spool, stream, executor, factory, samples=samples, marks=marks, stop=stop)
+                with console.progress("samples", samples) as advance:
+                    advance(coordinator.found)
+                    coordinator.run(advance)
+        except KeyboardInterrupt:
+            done = 0 if coordinator is None else coordinator.samples
+            raise Interrupted(
+                f"stopped at once after {done} samples; unfinished shards are thrown away and made again by "
+                f"`xrdgen produce {spool.path}`"
+            ) from None
+        finally:
+            stream.close()
+    backlog = spool.backlog()
+    console.say(
+        f"{spool.path}: {coordinator.samples} samples made now, {backlog.samples} ready in {backlog.shards} shards"
+    )
+
+
+@contextmanager
+def _executor(spool: Spool, workers: int | None, scheduler_file: Path | None, listen: str) -> Iterator[Executor]:
+    """Choose who works."""
+    if scheduler_file is not None:
+        with running_cluster(scheduler_file) as executor:
+            yield executor
+    elif workers == 0:
+        yield SerialExecutor()
+    else:
+        wanted = cores() if workers is None else workers
+        started = min(wanted, cores())
+        if started < wanted:
+            console.say(
+                f"{wanted} workers asked for, {started} cores here: {started} local processes are started; "
+                f"`xrdgen worker {spool.path}` on other machines or a SLURM array (slurm/) adds the others"
+            )
+        with local_cluster(started, listen, spool.layout.scheduler_file) as executor:
+            yield executor
