@@ -6,9 +6,14 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from xrdcommon.errors import FormatError, InputError, MissingFileError, XrdError
+from xrdcommon.errors import FormatError, MissingFileError, XrdError
 
 from xrdgen.crystals.crystal import Crystal
+from xrdgen.structures.cif import ENTRY_ERRORS, entries
+from xrdgen.structures.standardise import DEFAULT_SYMPREC, standardise
+
+_REPETITION = "Issues encountered while parsing CIF"
+"""How pymatgen begins the warning that repeats all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +21,10 @@ class NamedCrystal:
     """A crystal and the name it goes by in files and plots.
 
     Attributes:
-        name: stem of the file, with -2, -3 ... for further structures of one file.
+        name: stem of the file, with -1, -2 ... where the file holds several structures.
         path: the file.
         crystal: in the standard setting.
-        remarks: what the reader warned of.
+        remarks: what pymatgen warned of.
 
     """
 
@@ -29,37 +34,46 @@ class NamedCrystal:
     remarks: tuple[str, ...]
 
 
-def read_crystals(path: Path) -> list[NamedCrystal]:
+def read_crystals(path: Path, symprec: float = DEFAULT_SYMPREC) -> list[NamedCrystal]:
     """Read all structures of a CIF and bring them into the standard setting.
+
+    Args:
+        path: CIF with one or more data blocks.
+        symprec: tolerance of the symmetry search, Å.
 
     Raises:
         MissingFileError: no such file.
-        FormatError: not a CIF with a structure.
-        InputError: a structure that cannot be standardised.
+        FormatError: not a CIF, or a data block whose structure cannot be read or standardised.
 
     """
-    from pymatgen.io.cif import CifParser
-
-    from xrdgen.structures.standardise import standardise
-
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file; name a CIF")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            structures = CifParser(path).parse_structures(primitive=False, on_error="raise")
-        except (ValueError, KeyError, IndexError, AssertionError, TypeError, OSError, ZeroDivisionError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise FormatError(f"{path}: not a CIF with a structure ({reason}); correct the file") from error
-    if not structures:
-        raise FormatError(f"{path}: holds no structure; name a CIF with cell and atoms")
-    remarks = tuple(dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught))
+    try:
+        blocks = list(entries(path.read_text(encoding="utf-8", errors="replace")))
+    except XrdError as error:
+        raise FormatError(f"{path}: {error}; name a CIF with cell and atoms") from error
     named = []
-    for number, structure in enumerate(structures, start=1):
-        name = path.stem if len(structures) == 1 else f"{path.stem}-{number}"
-        try:
-            crystal = standardise(structure)
-        except XrdError as error:
-            raise InputError(f"{path}: {error}") from error
+    for number, block in enumerate(blocks, start=1):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                crystal = _crystal_of_block(block.text, symprec)
+            except ENTRY_ERRORS as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise FormatError(f"{path}: data_{block.name}: {reason}; correct the file") from error
+        texts = [" ".join(str(warning.message).split()) for warning in caught]
+        remarks = tuple(dict.fromkeys(text for text in texts if not text.startswith(_REPETITION)))
+        name = path.stem if len(blocks) == 1 else f"{path.stem}-{number}"
         named.append(NamedCrystal(name, path, crystal, remarks))
     return named
+
+
+def _crystal_of_block(text: str, symprec: float) -> Crystal:
+    """Return the crystal of one data block."""
+    from pymatgen.io.cif import CifParser
+
+    # occupancies above 1 are kept here: the simulator refuses them by name
+    structures = CifParser.from_str(text).parse_structures(primitive=False, check_occu=False, symmetrized=False)
+    if not structures:
+        raise FormatError("pymatgen reads no structure from it")
+    return standardise(structures[0], symprec)

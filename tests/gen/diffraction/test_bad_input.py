@@ -84,7 +84,7 @@ def test_a_million_atoms_are_refused_with_an_estimate(simulator):
         letters=np.zeros(n, dtype=np.int64),
         sites=np.arange(n),
     )
-    with pytest.raises(InputError, match="1000000 atoms.*terms"):
+    with pytest.raises(InputError, match=r"1000000 atoms.*terms"):
         simulator.pattern(crystal, 50.0)
 
 
