@@ -1,0 +1,149 @@
+"""Accuracies of ranked space groups: the numbers of `xrdtrain evaluate`.
+
+# N patterns, C classes, K ranks kept
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xrdcommon.extinction import extinction_group
+from xrdcommon.space_groups import CRYSTAL_SYSTEMS, ENANTIOMORPHIC_PAIRS, N_GROUPS, crystal_system, merged_group
+
+CALIBRATION_BINS = 15
+MOST_CONFUSED = 20
+
+
+def _table(function: Any) -> NDArray[np.int64]:
+    """Return function(number) for every space group at index number; index 0 is 0."""
+    return np.array([0] + [int(function(number)) for number in range(1, N_GROUPS + 1)])
+
+
+def _mean(values: NDArray[Any]) -> float:
+    """Return the mean, NaN of nothing."""
+    return float(values.mean()) if values.size else float("nan")
+
+
+def quick(
+    labels: NDArray[np.integer[Any]], top: NDArray[np.integer[Any]], inside: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Return the accuracies shown after every epoch.
+
+    Args:
+        labels: (N,) true space groups.
+        top: (N, K) ranked space groups.
+        inside: (N,) whether the true group is a class; the others count as wrong in `*_all`.
+
+    """
+    right1 = top[:, 0] == labels
+    right5 = (top[:, :5] == labels[:, None]).any(axis=1)
+    merged = _table(merged_group)
+    right_merged = merged[top[:, 0]] == merged[labels]
+    return {
+        "top1": _mean(right1[inside]),
+        "top5": _mean(right5[inside]),
+        "top1_all": _mean(right1 & inside),
+        "top5_all": _mean(right5 & inside),
+        "top1_enantiomorphs_merged": _mean(right_merged[inside]),
+    }
+
+
+def _ceiling(labels: NDArray[np.integer[Any]]) -> float:
+    """Return the best top-1 there is: of each enantiomorphic pair only the more frequent member can be right."""
+    counts = np.bincount(labels, minlength=N_GROUPS + 1)
+    lost = sum(min(counts[a], counts[b]) for a, b in ENANTIOMORPHIC_PAIRS)
+    return float(1.0 - lost / len(labels)) if len(labels) else float("nan")
+
+
+def _calibration(right: NDArray[np.bool_], confidence: NDArray[np.floating[Any]]) -> dict[str, Any]:
+    """Return the expected calibration error and its bins (Guo et al., ICML 2017)."""
+    bins = []
+    error = 0.0
+    which = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    for number in range(CALIBRATION_BINS):
+        mask = which == number
+        n = int(mask.sum())
+        accuracy, sure = _mean(right[mask]), _mean(confidence[mask])
+        error += n * abs(accuracy - sure) if n else 0.0
+        low, high = number / CALIBRATION_BINS, (number + 1) / CALIBRATION_BINS
+        bins.append({"from": low, "to": high, "n": n, "accuracy": accuracy, "confidence": sure})
+    return {"ece": error / len(right) if len(right) else float("nan"), "bins": bins}
+
+
+def _per_group(
+    labels: NDArray[np.integer[Any]], top: NDArray[np.integer[Any]], classes: NDArray[np.integer[Any]]
+) -> dict[str, dict[str, float]]:
+    """Return recall (top-1, top-5) and precision of every group that occurs or is predicted."""
+    result = {}
+    for group in np.union1d(labels, top[:, 0]):
+        mine, said = labels == group, top[:, 0] == group
+        result[str(int(group))] = {
+            "n": int(mine.sum()),
+            "is_class": bool(group in classes),
+            "top1": _mean(top[mine, 0] == group),
+            "top5": _mean((top[mine, :5] == group).any(axis=1)),
+            "n_predicted": int(said.sum()),
+            "precision": _mean(labels[said] == group),
+        }
+    return result
+
+
+def evaluate(
+    labels: NDArray[np.integer[Any]],
+    classes: NDArray[np.integer[Any]],
+    top: NDArray[np.integer[Any]],
+    probability: NDArray[np.floating[Any]],
+) -> dict[str, Any]:
+    """Return everything `xrdtrain evaluate --json` says about one test set.
+
+    Args:
+        labels: (N,) true space groups.
+        classes: (C,) space groups the network knows.
+        top: (N, K) ranked space groups.
+        probability: (N, K) their probabilities.
+
+    """
+    labels, top = labels.astype(np.int64), top.astype(np.int64)
+    inside = np.isin(labels, classes)
+    known, ranked = labels[inside], top[inside]
+    system = _table(lambda number: CRYSTAL_SYSTEMS.index(crystal_system(number)))
+    extinction = _table(extinction_group)
+    first_right = ranked == known[:, None]
+    right = first_right[:, 0]
+    counts = Counter(int(group) for group in known)
+    common = counts.most_common(1)
+    confused = Counter((int(true), int(said)) for true, said in zip(known[~right], ranked[~right, 0], strict=True))
+    per_system = {}
+    for number, name in enumerate(CRYSTAL_SYSTEMS):
+        mask = system[known] == number
+        per_system[name] = {
+            "n": int(mask.sum()),
+            "top1": _mean(right[mask]),
+            "top5": _mean(first_right[mask, :5].any(axis=1)),
+            "system": _mean(system[ranked[mask, 0]] == number),
+        }
+    return {
+        "n": len(labels),
+        "n_outside_classes": int((~inside).sum()),
+        "n_classes": len(classes),
+        **quick(labels, top, inside),
+        "top_k": [_mean(first_right[:, : k + 1].any(axis=1)) for k in range(top.shape[1])],
+        "top1_ceiling": _ceiling(known),
+        "crystal_system": _mean(system[ranked[:, 0]] == system[known]),
+        "extinction_group": _mean(extinction[ranked[:, 0]] == extinction[known]),
+        "chance": 1.0 / len(classes),
+        "most_frequent_group": {
+            "space_group": common[0][0] if common else None,
+            "top1": common[0][1] / len(known) if common else float("nan"),
+            "top1_all": common[0][1] / len(labels) if common else float("nan"),
+        },
+        "calibration": _calibration(right, probability[inside, 0]),
+        "per_crystal_system": per_system,
+        "per_group": _per_group(labels, top, classes),
+        "most_confused": [
+            {"true": true, "predicted": said, "n": n} for (true, said), n in confused.most_common(MOST_CONFUSED)
+        ],
+    }

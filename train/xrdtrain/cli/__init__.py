@@ -1,0 +1,26 @@
+"""The command `xrdtrain`; every module here holds commands that parse, call one function and print."""
+
+from __future__ import annotations
+
+import typer
+from xrdcommon import console
+
+from xrdtrain.cli.evaluate import evaluate, predict
+from xrdtrain.cli.fit import fit
+from xrdtrain.cli.models import models
+from xrdtrain.cli.report import report
+
+app = typer.Typer(
+    help="Train networks on streamed diffractograms, measure them, predict space groups.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (fit, evaluate, predict, report, models):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    console.run(app, "xrdtrain")

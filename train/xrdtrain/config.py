@@ -1,0 +1,126 @@
+"""What a run was asked to do: config.json, written once, compared when the run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from xrdcommon.errors import FormatError, InputError, MissingFileError
+from xrdcommon.files import read_json, write_json
+from xrdcommon.grid import Grid
+
+FORMAT: Final = 1
+FILE: Final = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Settings of a run, all resolved.
+
+    Attributes:
+        model: name of the preset.
+        source: folder of the spool or fixed set, absolute.
+        origin: what identifies its contents.
+        grid: 2theta grid.
+        classes: space groups, rising.
+        physics: settings of the simulation.
+        batch: samples of one step over all processes.
+        learning_rate: initial or largest learning rate.
+        seed: of the weights, and of the order in a fixed set.
+        samples: target, None where only the time is limited.
+        max_time: limit of the time spent training, seconds, over all starts; None without one.
+        eval_every: samples between two records of metrics.
+        checkpoint_every: samples between two checkpoints.
+        precision: bf16 or fp32.
+        tests: name to absolute path of the test sets.
+        init_from: run whose weights came first, None for fresh ones.
+        dropout: park networks on fixed real data.
+        n_parameters: trained numbers of the network.
+        run_id: name of this training in the spool.
+        preset: the preset as it was.
+        created: time of the first start, ISO 8601.
+        version: of xrdstream.
+
+    """
+
+    model: str
+    source: str
+    origin: dict[str, Any]
+    grid: dict[str, float]
+    classes: list[int]
+    physics: dict[str, Any]
+    batch: int
+    learning_rate: float
+    seed: int
+    samples: int | None
+    max_time: float | None
+    eval_every: int
+    checkpoint_every: int
+    precision: str
+    tests: dict[str, str]
+    init_from: str | None
+    dropout: bool
+    n_parameters: int
+    run_id: str
+    preset: dict[str, Any] = field(default_factory=dict)
+    created: str = ""
+    version: str = ""
+
+    def save(self, run: Path) -> None:
+        """Write RUN/config.json."""
+        write_json(run / FILE, {"format": FORMAT, **asdict(self)})
+
+    @property
+    def two_theta_grid(self) -> Grid:
+        """The grid as an object."""
+        return Grid.from_dict(self.grid)
+
+
+FIXED_AT_START = ("model", "origin", "grid", "classes", "batch", "learning_rate", "seed", "init_from")
+"""What cannot change when a run goes on; limits, test sets and precision may."""
+
+
+def check_same(run: Path, before: RunConfig, now: RunConfig) -> None:
+    """Refuse to go on with another configuration.
+
+    Raises:
+        InputError: names what differs.
+
+    """
+    differing = [name for name in FIXED_AT_START if getattr(before, name) != getattr(now, name)]
+    if differing:
+        details = "; ".join(
+            f"{name} was {_brief(getattr(before, name))}, now {_brief(getattr(now, name))}" for name in differing
+        )
+        raise InputError(f"{run}: the run was started otherwise ({details}); take another --run or the same options")
+
+
+def _brief(value: Any) -> str:
+    """Shorten a value for a message."""
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def read_config(run: Path) -> RunConfig:
+    """Read RUN/config.json.
+
+    Raises:
+        MissingFileError: no such run.
+        InputError: a folder, but not a run.
+        FormatError: written by another version.
+
+    """
+    if not run.exists():
+        raise MissingFileError(f"{run}: no such run; `xrdtrain fit --run {run}` makes one")
+    if not (run / FILE).is_file():
+        raise InputError(f"{run}: not a run folder (no {FILE}); name one that `xrdtrain fit` made")
+    content = read_json(run / FILE)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise FormatError(f"{run / FILE}: run of format {found}, this version reads {FORMAT}")
+    names = {item.name for item in fields(RunConfig)}
+    missing = sorted(names - content.keys())
+    if missing:
+        raise FormatError(f"{run / FILE}: '{missing[0]}' is missing; the file was changed")
+    return RunConfig(**{name: content[name] for name in names})

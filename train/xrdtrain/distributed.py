@@ -1,0 +1,132 @@
+"""Processes of one training: alone, under `torchrun`, or under `srun`.
+
+Gradients go over NCCL (CUDA) or gloo; everything else - shard names, whether to stop, results - over gloo, so that a
+rank that waits for data never sits in a collective of the device. Only main threads take part in collectives.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from xrdcommon.errors import InputError
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=1)
+"""Longest silence between ranks; a rank that waits for data says so every few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those of the training.
+
+    Attributes:
+        rank: number of this process, 0 leads.
+        world: number of processes.
+        device: where this process computes.
+        control: gloo group; None when alone.
+
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+    control: Any = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process claims shards and writes files."""
+        return self.rank == 0
+
+    def slice(self, n: int) -> slice:
+        """Return this rank's part of n rows; parts differ by at most one row."""
+        return slice(self.rank * n // self.world, (self.rank + 1) * n // self.world)
+
+    def largest(self, *values: float) -> list[float]:
+        """Return the largest of each value over all ranks."""
+        if self.world == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self.control)
+        return [float(value) for value in tensor]
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the sum over all ranks of a tensor on the CPU."""
+        if self.world > 1:
+            dist.all_reduce(values, group=self.control)
+        return values
+
+    def from_leader(self, value: T) -> T:
+        """Return rank 0's value on every rank."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self.control)
+        return box[0]
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all ranks, in order, on every rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value, group=self.control)
+        return values
+
+
+def _from_slurm(environ: dict[str, str]) -> dict[str, str]:
+    """Return torch's variables for a task of an `srun` step, or nothing outside of one."""
+    if int(environ.get("SLURM_STEP_NUM_TASKS", "1")) < 2 or "SLURM_PROCID" not in environ:
+        return {}
+    nodes = environ.get("SLURM_STEP_NODELIST", "localhost")
+    address = nodes
+    if "[" in nodes or "," in nodes:
+        listing = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
+        address = listing.stdout.split()[0]
+    return {
+        "RANK": environ["SLURM_PROCID"],
+        "WORLD_SIZE": environ["SLURM_STEP_NUM_TASKS"],
+        "LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
+        "MASTER_ADDR": environ.get("MASTER_ADDR", address),
+        "MASTER_PORT": environ.get("MASTER_PORT", str(20000 + int(environ.get("SLURM_JOB_ID", "0")) % 20000)),
+    }
+
+
+@contextmanager
+def connect() -> Iterator[Ranks]:
+    """Join the other processes of this training, if any, and leave them at the end.
+
+    Raises:
+        InputError: more processes on a node than CUDA devices.
+
+    """
+    if "RANK" not in os.environ:
+        os.environ.update(_from_slurm(dict(os.environ)))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if torch.cuda.is_available():
+        if local >= torch.cuda.device_count():
+            raise InputError(
+                f"process {local} of this node has no CUDA device of its own ({torch.cuda.device_count()} there); "
+                "start one process for each device"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    else:
+        device = torch.device("cpu")
+    if world == 1:
+        yield Ranks(0, 1, device)
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        control = dist.new_group(backend="gloo", timeout=PATIENCE)
+        yield Ranks(dist.get_rank(), world, device, control)
+    finally:
+        dist.destroy_process_group()

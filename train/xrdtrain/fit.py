@@ -1,0 +1,381 @@
+"""`xrdtrain fit`: from what the user asked for to a trained run folder."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from xrdcommon import console
+from xrdcommon.errors import InputError, MissingFileError
+from xrdcommon.spool.layout import SPOOL_FILE
+from xrdcommon.spool.spool import Spool
+
+from xrdtrain import checkpoint
+from xrdtrain.config import RunConfig, check_same, read_config
+from xrdtrain.data.batch import Source
+from xrdtrain.data.fixed_source import FixedSource
+from xrdtrain.data.spool_source import SpoolSource
+from xrdtrain.distributed import Ranks, connect
+from xrdtrain.inference import Precision, resolve_precision
+from xrdtrain.metrics import finite
+from xrdtrain.models import Preset, build, default_preset, get_preset, n_parameters
+from xrdtrain.producer import Producer, local_producer
+from xrdtrain.run import load_run
+from xrdtrain.stop import stop_on_signals
+from xrdtrain.test_sets import EMBEDDED_NAME, TestSet, embedded_path, open_test_sets, parse_tests
+from xrdtrain.trainer import Trainer
+
+LOOK = 0.3
+START_PATIENCE = 300.0
+"""Seconds that a local producer gets to make its spool."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """What the user asked for; None: the preset's value, or the run's when it goes on.
+
+    Attributes are those of the command (see `xrdtrain fit --help`).
+    """
+
+    source: Path | None = None
+    run: Path | None = None
+    model: str | None = None
+    tests: tuple[str, ...] | None = None
+    samples: int | None = None
+    max_time: float | None = None
+    resume: bool = True
+    precision: Precision = Precision.AUTO
+    compile: bool | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    eval_every: int | None = None
+    checkpoint_every: int | None = None
+    produce: int | None = None
+    produce_options: str = ""
+    init_from: Path | None = None
+    seed: int | None = None
+    classes: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        for name in ("samples", "batch", "eval_every", "checkpoint_every", "max_time", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"--{name.replace('_', '-')} {value}: must be positive")
+        if self.seed is not None and self.seed < 0:
+            raise InputError(f"--seed {self.seed}: must not be negative")
+
+
+def fit(request: FitRequest) -> dict[str, Any]:
+    """Train, and return the content of evaluation.json.
+
+    Raises:
+        InputError, MissingFileError, SpoolError, FormatError: wrong input.
+        Interrupted: stopped by a signal; the same request goes on.
+
+    """
+    with connect() as ranks, stop_on_signals() as stop:
+        before = _earlier(request)
+        preset = _preset(request, before)
+        run = ranks.from_leader(_run_folder(request, preset))
+        before = _earlier(replace(request, run=run))
+        if before is not None and _finished(run, request, before):
+            console.say(f"{run}: finished already; --samples or --max-time beyond it goes on, or take another --run")
+            return {}
+        place = _source_place(request, before)
+        with local_producer(
+            place,
+            request.produce if ranks.leads else None,
+            request.produce_options if ranks.leads else "",
+            run / "produce.log",
+        ) as producer:
+            _wait_for_source(place, request, producer)
+            return _train(request, before, preset, run, place, ranks, stop, producer)
+
+
+def _train(
+    request: FitRequest,
+    before: RunConfig | None,
+    preset: Preset,
+    run: Path,
+    place: Path,
+    ranks: Ranks,
+    stop: Any,
+    producer: Producer | None,
+) -> dict[str, Any]:
+    """Put everything together and train."""
+    run_id = ranks.from_leader(before.run_id if before else f"{run.name[:80]}-{secrets.token_hex(4)}")
+    run_id = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in run_id).lstrip(".-")
+    batch = request.batch or (before.batch if before else preset.batch)
+    seed = request.seed if request.seed is not None else (before.seed if before else 0)
+    source: Source
+    if (place / SPOOL_FILE).is_file():
+        if request.classes is not None:
+            raise InputError("--classes: a spool's classes are those it was made with; only for a fixed set")
+        order_file = run / "claims.jsonl"
+        source = SpoolSource(Spool.open(place), run_id=run_id, order_file=order_file, batch=batch, ranks=ranks)
+    else:
+        if request.produce is not None:
+            raise InputError(f"{place}: a fixed set; --produce works with a spool")
+        chosen = request.classes or (before.classes if before else None)
+        source = FixedSource(place, batch=batch, seed=seed, ranks=ranks, cache=run / "cache", classes=chosen)
+    if batch < ranks.world:
+        raise InputError(f"batch of {batch} for {ranks.world} processes: each needs at least one sample")
+    checkpoint.seed_everything(seed)
+    model = build(preset, source.grid.n_points, len(source.classes), dropout=source.is_fixed)
+    precision = resolve_precision(request.precision, ranks.device)
+    config = _configuration(request, before, preset, place, source, batch, seed, precision, run_id, model)
+    tests = _test_sets(config, request, before, source)
+    config = replace(config, tests={test.name: str(test.data.path.absolute()) for test in tests})
+    found = checkpoint.checkpoints(run / "checkpoints")
+    state = None
+    if before is not None:
+        check_same(run, before, config)
+    if found:
+        state = checkpoint.load(found[-1], ranks.device)
+    elif config.init_from is not None:
+        _initialise(model, Path(config.init_from), config)
+    if ranks.leads:
+        run.mkdir(parents=True, exist_ok=True)
+        config.save(run)
+        _say_plan(config, run, ranks, tests, state)
+    trainer = Trainer(
+        config=config,
+        preset=preset,
+        run=run,
+        model=model,
+        source=source,
+        tests=tests,
+        ranks=ranks,
+        stop=stop,
+        producer=producer,
+        compiled=_compiled(request, ranks),
+    )
+    try:
+        trainer.resume(state)
+        results = trainer.train()
+    finally:
+        trainer.close()
+    return finite(results)  # type: ignore[no-any-return]
+
+
+def _earlier(request: FitRequest) -> RunConfig | None:
+    """Return the configuration of a run that can go on.
+
+    Raises:
+        InputError: the folder holds something else, or must not be resumed.
+
+    """
+    run = request.run
+    if run is None or not run.exists():
+        return None
+    if not (run / "config.json").is_file():
+        if any(path.name not in ("produce.log", "cache") for path in run.iterdir()):
+            raise InputError(f"{run}: holds files and is not a run folder; take another --run")
+        return None
+    if not request.resume:
+        raise InputError(f"{run}: there is a run already and --resume is never; take another --run")
+    return read_config(run)
+
+
+def _preset(request: FitRequest, before: RunConfig | None) -> Preset:
+    """Return the model asked for, the run's, or the one that suits the machine."""
+    if request.model is not None:
+        return get_preset(request.model)
+    return get_preset(before.model) if before else default_preset()
+
+
+def _run_folder(request: FitRequest, preset: Preset) -> Path:
+    """Return --run, else runs/<date>-<model>: today's unfinished run goes on, a finished one is left alone."""
+    if request.run is not None:
+        return request.run
+    base = Path("runs") / f"{datetime.date.today().isoformat()}-{preset.name}"
+    number = 1
+    while True:
+        run = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        if not (run / "evaluation.json").exists() and (request.resume or not run.exists()):
+            return run
+        number += 1
+
+
+def _finished(run: Path, request: FitRequest, before: RunConfig) -> bool:
+    """Tell whether a run has reached its end and is not asked to go beyond."""
+    found = checkpoint.checkpoints(run / "checkpoints")
+    if not found or not (run / "evaluation.json").exists():
+        return False
+    counters = checkpoint.load(found[-1], torch.device("cpu"))["counters"]
+    samples = int(found[-1].stem.split("-")[1])
+    more_samples = request.samples is not None and request.samples > samples
+    more_time = request.max_time is not None and request.max_time > float(counters["elapsed"])
+    return bool(counters["finished"]) and not (more_samples or more_time)
+
+
+def _source_place(request: FitRequest, before: RunConfig | None) -> Path:
+    """Return SOURCE, the run's source, $XRD_SPOOL or ./spool."""
+    if request.source is not None:
+        return request.source.absolute()
+    if before is not None:
+        return Path(before.source)
+    return Path(os.environ.get("XRD_SPOOL") or "spool").absolute()
+
+
+def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None) -> None:
+    """Wait for the spool that a local producer makes; otherwise it must be there.
+
+    Raises:
+        MissingFileError: nothing is there.
+        InputError: something else is there.
+
+    """
+    if request.produce is not None:
+        deadline = time.monotonic() + START_PATIENCE
+        while not (place / SPOOL_FILE).is_file():
+            if producer is not None:
+                producer.check()
+            if (place / "zarr.json").is_file():
+                raise InputError(f"{place}: a fixed set; --produce works with a spool")
+            if time.monotonic() > deadline:
+                raise InputError(f"{place}: xrdgen produce made no spool within {START_PATIENCE:.0f} s; see its log")
+            time.sleep(LOOK)
+        return
+    if not place.exists():
+        raise MissingFileError(
+            f"{place}: no spool or fixed set there; start `xrdgen produce {place}` first, or add --produce N to "
+            "produce beside the training"
+        )
+    if not (place / SPOOL_FILE).is_file() and not (place / "zarr.json").is_file():
+        raise InputError(
+            f"{place}: neither a spool (spool.json) nor a fixed set (zarr.json); make one with `xrdgen produce` or "
+            "`xrdgen freeze`, or add --produce N with a new folder"
+        )
+
+
+def _configuration(
+    request: FitRequest,
+    before: RunConfig | None,
+    preset: Preset,
+    place: Path,
+    source: Source,
+    batch: int,
+    seed: int,
+    precision: Precision,
+    run_id: str,
+    model: nn.Module,
+) -> RunConfig:
+    """Resolve every setting: what was asked for, else the run's, else the preset's."""
+    samples, max_time = request.samples, request.max_time
+    if before is not None:
+        samples = before.samples if samples is None else samples
+        max_time = before.max_time if max_time is None else max_time
+    if samples is None and max_time is None:
+        samples = preset.samples
+    eval_every = request.eval_every or (before.eval_every if before else preset.samples_per_epoch)
+    saved = request.checkpoint_every or (before.checkpoint_every if before else eval_every)
+    rate = request.learning_rate or (before.learning_rate if before else preset.learning_rate)
+    init_from = str(request.init_from.absolute()) if request.init_from else None
+    if init_from is None and before is not None:
+        init_from = before.init_from
+    return RunConfig(
+        model=preset.name,
+        source=str(place),
+        origin=source.origin,
+        grid=source.grid.to_dict(),
+        classes=source.classes.tolist(),
+        physics=source.physics,
+        batch=batch,
+        learning_rate=rate,
+        seed=seed,
+        samples=samples,
+        max_time=max_time,
+        eval_every=eval_every,
+        checkpoint_every=saved,
+        precision=precision.value,
+        tests=before.tests if before else {},
+        init_from=init_from,
+        dropout=source.is_fixed,
+        n_parameters=n_parameters(model),
+        run_id=run_id,
+        preset=preset.to_dict(),
+        created=before.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        version=importlib.metadata.version("xrdstream"),
+    )
+
+
+def _test_sets(config: RunConfig, request: FitRequest, before: RunConfig | None, source: Source) -> list[TestSet]:
+    """Open the test sets asked for, else the run's, else the embedded real one."""
+    embedded = False
+    if request.tests is not None:
+        paths = {} if request.tests == ("none",) else parse_tests(request.tests)
+    elif before is not None:
+        paths = {name: Path(path) for name, path in before.tests.items()}
+    else:
+        paths, embedded = {EMBEDDED_NAME: embedded_path()}, True
+    reference = f"the source {config.source}"
+    try:
+        return open_test_sets(
+            paths, grid=source.grid, classes=source.classes, physics=source.physics, reference=reference
+        )
+    except InputError as error:
+        if not embedded:
+            raise
+        console.say(f"training without the embedded test set: {error}")
+        return []
+
+
+def _initialise(model: nn.Module, other: Path, config: RunConfig) -> None:
+    """Take the weights of another run; the last layer stays fresh where the classes differ.
+
+    Raises:
+        InputError: another model or grid.
+
+    """
+    run = load_run(other, torch.device("cpu"))
+    if run.config.model != config.model or run.grid != config.two_theta_grid:
+        raise InputError(
+            f"--init-from {other}: model {run.config.model} on {run.grid}, but this run is {config.model} on "
+            f"{config.two_theta_grid}; both must be the same"
+        )
+    weights = run.model.state_dict()
+    if run.config.classes != config.classes:
+        own = model.state_dict()
+        names = list(own)[-2:]  # weight and bias of the logits
+        weights.update({name: own[name] for name in names})
+        console.say(f"--init-from {other}: other classes, so the last layer begins afresh")
+    model.load_state_dict(weights)
+
+
+def _compiled(request: FitRequest, ranks: Ranks) -> bool:
+    """Tell whether to compile: on CUDA by default, on a CPU when asked for.
+
+    Raises:
+        InputError: asked for on a CPU without a C++ compiler.
+
+    """
+    if request.compile and ranks.device.type == "cpu" and not (shutil.which("g++") or os.environ.get("CXX")):
+        raise InputError("--compile: needs a C++ compiler (g++) on a CPU; install one or leave --compile out")
+    return ranks.device.type == "cuda" if request.compile is None else request.compile
+
+
+def _say_plan(config: RunConfig, run: Path, ranks: Ranks, tests: list[TestSet], state: dict[str, Any] | None) -> None:
+    """Tell what is about to happen."""
+    where = str(ranks.device) if ranks.world == 1 else f"{ranks.world} processes on {ranks.device.type}"
+    limits = [f"{config.samples:,} samples"] if config.samples else []
+    limits += [f"{config.max_time:g} s"] if config.max_time else []
+    console.say(
+        f"{config.model}: {config.n_parameters:,} parameters, {len(config.classes)} space groups, {config.precision} "
+        f"on {where}; run folder {run}; until {' or '.join(limits)}"
+    )
+    for test in tests:
+        outside = int((test.labels < 0).sum())
+        console.say(f"test set {test.name}: {len(test):,} patterns, {outside} of them of groups that are no class")
+    if state is not None:
+        console.say(f"going on after {int(state['samples']):,} samples")

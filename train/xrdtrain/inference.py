@@ -1,0 +1,135 @@
+"""From stored patterns to logits and ranked space groups.
+
+# N patterns, B rows of a chunk, P grid points, C classes, K ranks kept
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from xrdcommon.errors import InputError
+
+KEPT = 20
+"""Ranked candidates kept of every pattern (the paper shows top-k up to 20)."""
+
+CHUNK = 256
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network; weights and optimiser are always float32."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """Choose bfloat16 where the device computes with it, else float32.
+
+    Raises:
+        InputError: bf16 asked for on a CUDA device without it.
+
+    """
+    if device.type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+        if precision is Precision.BF16 and not able:
+            raise InputError(f"precision bf16: {torch.cuda.get_device_name(device)} does not have it; take fp32")
+    else:
+        able = bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
+    if precision is Precision.AUTO:
+        return Precision.BF16 if able else Precision.FP32
+    return precision
+
+
+def arithmetic(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which the network computes."""
+    if precision is Precision.BF16:
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def network_input(patterns: Tensor, device: torch.device, *, square_root: bool) -> Tensor:
+    """Move patterns (B, P) float16 to the device, cast there and take the square root where the preset says so."""
+    x = patterns.to(device, non_blocking=True).to(torch.float32)
+    return x.sqrt_() if square_root else x
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Ranked candidates of N patterns.
+
+    Attributes:
+        top: (N, K) class indices, the likeliest first.
+        probability: (N, K) their probabilities.
+        loss: (N,) cross-entropy, NaN where the true group is not a class.
+
+    """
+
+    top: NDArray[np.int64]
+    probability: NDArray[np.float32]
+    loss: NDArray[np.float32]
+
+
+def rank_logits(logits: Tensor, kept: int = KEPT) -> tuple[Tensor, Tensor]:
+    """Return the likeliest classes (B, K) and their probabilities (B, K), K = min(kept, C)."""
+    probability, top = torch.softmax(logits.float(), dim=1).topk(min(kept, logits.shape[1]), dim=1)
+    return top, probability
+
+
+def rank_patterns(
+    model: nn.Module,
+    patterns: Iterator[NDArray[np.float16]],
+    labels: NDArray[np.int64],
+    *,
+    device: torch.device,
+    precision: Precision,
+    square_root: bool,
+    kept: int = KEPT,
+    advance: Callable[[int], None] = lambda n: None,
+) -> Ranking:
+    """Rank the space groups of patterns given in blocks (n, P); the model is left in training mode if it was.
+
+    Args:
+        model: network in its run's shape.
+        patterns: blocks whose rows follow `labels`.
+        labels: (N,) class indices, negative where the true group is not a class or not known.
+        device: where the model is.
+        precision: bf16 or fp32.
+        square_root: the preset's input transform.
+        kept: ranks kept of each pattern.
+        advance: told the rows done.
+
+    """
+    training = model.training
+    model.eval()
+    tops, probabilities, losses = [], [], []
+    row = 0
+    with torch.inference_mode():
+        for block in patterns:
+            for start in range(0, len(block), CHUNK):
+                part = torch.from_numpy(np.ascontiguousarray(block[start : start + CHUNK]))
+                x = network_input(part, device, square_root=square_root)
+                with arithmetic(precision, device):
+                    logits = model(x).float()
+                top, probability = rank_logits(logits, kept)
+                target = torch.from_numpy(labels[row : row + len(part)]).to(device)
+                chosen = logits.gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
+                loss = torch.where(target >= 0, logits.logsumexp(1) - chosen, torch.nan)
+                tops.append(top.cpu().numpy())
+                probabilities.append(probability.cpu().numpy())
+                losses.append(loss.cpu().numpy())
+                row += len(part)
+                advance(len(part))
+    model.train(training)
+    return Ranking(
+        np.concatenate(tops) if tops else np.empty((0, kept), np.int64),
+        np.concatenate(probabilities) if tops else np.empty((0, kept), np.float32),
+        np.concatenate(losses) if tops else np.empty(0, np.float32),
+    )

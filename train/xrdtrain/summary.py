@@ -1,0 +1,40 @@
+"""Measures as lines for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def percent(value: float | None) -> str:
+    """Write a share, '-' where there is none."""
+    return "-" if value is None or value != value else f"{value:.1%}"
+
+
+def final_lines(results: dict[str, Any]) -> list[str]:
+    """Return one paragraph for each set that was measured."""
+    lines: list[str] = []
+    for name, measures in results.items():
+        guess = measures["most_frequent_group"]
+        lines += [
+            f"{name}: {measures['n']:,} patterns, {measures['n_outside_classes']:,} of groups that are no class "
+            f"({measures['n_classes']} classes)",
+            f"  top-1 {percent(measures['top1'])}   top-5 {percent(measures['top5'])}   "
+            f"top-1 over all patterns {percent(measures['top1_all'])}",
+            f"  enantiomorphs merged {percent(measures['top1_enantiomorphs_merged'])} (ceiling unmerged "
+            f"{percent(measures['top1_ceiling'])})   extinction group {percent(measures['extinction_group'])}   "
+            f"crystal system {percent(measures['crystal_system'])}",
+            f"  chance {percent(measures['chance'])}   always group {guess['space_group']} {percent(guess['top1'])}   "
+            f"calibration error {percent(measures['calibration']['ece'])}",
+        ]
+    return lines
+
+
+def system_lines(measures: dict[str, Any]) -> list[str]:
+    """Return a table of the crystal systems of one set."""
+    lines = [f"  {'crystal system':<14} {'n':>6} {'top-1':>7} {'top-5':>7} {'system':>7}"]
+    for system, values in measures["per_crystal_system"].items():
+        lines.append(
+            f"  {system:<14} {values['n']:>6} {percent(values['top1']):>7} {percent(values['top5']):>7} "
+            f"{percent(values['system']):>7}"
+        )
+    return lines
