@@ -23,7 +23,7 @@ from xrdgen.crystals.sampler_kernels import (
 )
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.tables import sampler_tables
-from xrdgen.crystals.verify import SpglibVerifier, Verdict, Verifier
+from xrdgen.crystals.verify import ExactVerifier, SpglibVerifier, Verdict, Verifier
 
 if TYPE_CHECKING:
     from xrdgen.statistics.model import Statistics
@@ -127,7 +127,8 @@ class CrystalGenerator:
 
 def make_verifier(settings: GeneratorSettings) -> Verifier:
     """Return the verifier that the settings name."""
-    return SpglibVerifier(settings.symprec)
+    verifiers: dict[str, type[SpglibVerifier | ExactVerifier]] = {"spglib": SpglibVerifier, "exact": ExactVerifier}
+    return verifiers[settings.verification](settings.symprec)
 
 
 def empty_arrays(max_sites: int) -> CrystalArrays:

@@ -11,9 +11,11 @@ import spglib
 from numpy.typing import NDArray
 
 from xrdgen.crystals import sampler_kernels
+from xrdgen.crystals.cosets import coset_tables
 from xrdgen.crystals.primitive import primitive_tables
 from xrdgen.crystals.primitive_kernels import primitive_atoms
 from xrdgen.crystals.sampler_kernels import CrystalArrays
+from xrdgen.crystals.symmetry_test_kernels import DOUBTFUL, symmetry_verdict
 from xrdgen.symmetry.lattice import vectors
 
 _SPGLIB_ERROR: type[Exception] = getattr(spglib, "SpglibError", RuntimeError)
@@ -72,3 +74,27 @@ class SpglibVerifier:
         if found is None:
             return Verdict.UNDETERMINED
         return Verdict.CONFIRMED if found == group else Verdict.OTHER_GROUP
+
+
+class ExactVerifier:
+    """The exact test of `symmetry_test_kernels`; spglib where the lattice itself is doubtful.
+
+    Attributes:
+        asked: how many verdicts were spglib's.
+
+    """
+
+    def __init__(self, symprec: float) -> None:
+        self.symprec = symprec
+        self.asked = 0
+        self._primitive = primitive_tables()
+        self._cosets = coset_tables()
+        self._spglib = SpglibVerifier(symprec)
+
+    def verify(self, group: int, crystal: CrystalArrays) -> Verdict:
+        """Return the verdict at `symprec`."""
+        code = symmetry_verdict(self._primitive, self._cosets, group, crystal, self.symprec)
+        if code == DOUBTFUL:
+            self.asked += 1
+            return self._spglib.verify(group, crystal)
+        return Verdict(code)
