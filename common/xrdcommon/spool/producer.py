@@ -82,10 +82,10 @@ class Draft:
             rejections=rejections,
         )
         layout = self._spool.layout
-        # The file and its name must survive a power cut before the record can say where to find them.
-        fsync_dir(self._folder)
-        fsync_dir(layout.temporary)
         try:
+            # The file and its name must survive a power cut before the record can say where to find them.
+            fsync_dir(self._folder)
+            fsync_dir(layout.temporary)
             path = layout.record(self._producer, self._shard)
             if not create_once(path, record.to_dict(), self._folder):
                 return None
