@@ -1,0 +1,36 @@
+"""Toy productions: quick rows, real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SUPPORT = Path(__file__).parent / "support"
+
+StartToy = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process, and workers that it starts, import the toy production."""
+    monkeypatch.syspath_prepend(str(SUPPORT))
+
+
+@pytest.fixture
+def start_toy() -> StartToy:
+    """Start a toy production as a program."""
+
+    def start(spool: Path, *options: object, **environment: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(SUPPORT / "toy_production.py"), str(spool), *map(str, options)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {key: str(value) for key, value in environment.items()},
+        )
+
+    return start
