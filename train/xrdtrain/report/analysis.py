@@ -46,6 +46,8 @@ def guesses_of_five(evaluation: Evaluation) -> tuple[float, float]:
 def top_k_curve(evaluation: Evaluation) -> NDArray[np.float64]:
     """Return the accuracy for k = 1 to K, (K,), over the diffractograms whose group is a class."""
     inside = evaluation.inside
+    if not inside.any():
+        return np.full(evaluation.top.shape[1], np.nan)
     hits = evaluation.top[inside] == evaluation.labels[inside][:, None]
     curve: NDArray[np.float64] = np.maximum.accumulate(hits, axis=1).mean(axis=0)
     return curve

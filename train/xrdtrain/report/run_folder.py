@@ -16,6 +16,7 @@ from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.files import read_json
 from xrdcommon.fixed_set_format import decode_ids
+from xrdcommon.space_groups import N_GROUPS
 
 OWN: Final = {"synthetic": "fresh synthetic", "training": "training set"}
 """Evaluations on the data trained on, each predicted before it was trained on: files and what they are called."""
@@ -145,7 +146,7 @@ def read_evaluation(path: Path) -> Evaluation:
 
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             missing = [name for name in _ARRAYS if name not in archive]
             if missing:
                 raise FormatError(f"{path}: no array {missing[0]!r}; run `xrdtrain evaluate` again")
@@ -160,6 +161,9 @@ def read_evaluation(path: Path) -> Evaluation:
         raise FormatError(f"{path}: {n} labels, arrays of {shapes}: do not fit; run `xrdtrain evaluate` again")
     if content["samples"].dtype != SAMPLE_DTYPE:
         raise FormatError(f"{path}: records of another version; run `xrdtrain evaluate` again")
+    known = np.isin(content["top"], content["classes"]).all() and n > 0
+    if not known or content["labels"].min() < 1 or content["labels"].max() > N_GROUPS:
+        raise FormatError(f"{path}: labels or candidates are not space groups of the run; evaluate again")
     return Evaluation(
         name=OWN.get(path.stem, path.stem),
         labels=content["labels"].astype(np.int64),

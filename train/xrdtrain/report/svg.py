@@ -66,7 +66,7 @@ def _linear_ticks(low: float, high: float, about: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+    return [float(f"{k * step:.12g}") for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
@@ -76,7 +76,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
     if decades < 2.2:
         factors = (1, 2, 5) if decades >= 1.2 else (1, 2, 3, 5, 7) if decades >= 0.6 else tuple(range(1, 10))
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [factor * 10.0**power for power in powers for factor in factors]
+    values = [float(f"{factor * 10.0**power:.6g}") for power in powers for factor in factors]
     return [value for value in values if low * 0.9999 <= value <= high * 1.0001]
 
 

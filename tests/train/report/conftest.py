@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.fixed_sets import encode_ids, write_fixed_set
@@ -87,13 +89,13 @@ def make_run(folder: Path, *, epochs: int = 40, n: int = 1200) -> Path:
     """Write a whole run with a test set, whose diffractograms are there as well, and return its folder."""
     run = folder / "2026-01-31-resnet-10-small"
     (run / "evaluation").mkdir(parents=True)
-    test = make_evaluation(n, 0.5, seed=11)
+    test = make_evaluation(n, 0.2, seed=11)
     ids = [f"amcsd:{number:07d}" for number in range(n)]
     test_set = folder / "amcsd.zarr"
     if not test_set.exists():
         write_fixed_set(test_set, GRID, [make_patterns(test["samples"])], test["samples"], ids, {})
     np.savez(run / "evaluation" / "amcsd.npz", **test, ids=encode_ids(ids))
-    np.savez(run / "evaluation" / "synthetic.npz", **make_evaluation(2 * n, 0.62, seed=12, outside=0.0))
+    np.savez(run / "evaluation" / "synthetic.npz", **make_evaluation(2 * n, 0.35, seed=12, outside=0.0))
     with (run / "metrics.jsonl").open("w") as stream:
         stream.writelines(json.dumps(row) + "\n" for row in make_metrics(epochs, ["amcsd"]))
     config = {
@@ -133,3 +135,19 @@ def make_patterns(samples: NDArray[Any]) -> NDArray[np.float32]:
         pattern = lines.sum(axis=0)
         patterns[row] = pattern / pattern.max()
     return patterns
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of 20 epochs with a test set of 300 diffractograms; not to be changed."""
+    return make_run(tmp_path_factory.mktemp("run"), epochs=20, n=300)
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, with its test set, to change at will."""
+    for folder in (finished_run, finished_run.parent / "amcsd.zarr"):
+        shutil.copytree(folder, tmp_path / folder.name)
+    path = tmp_path / finished_run.name / "config.json"
+    path.write_text(path.read_text().replace(str(finished_run.parent), str(tmp_path)))
+    return path.parent

@@ -1,0 +1,225 @@
+"""The page as a whole: self-contained, well-formed, honest about what is missing, and working in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+from xrdcommon.errors import FormatError, InputError
+from xrdtrain.report.page import render, write_report
+from xrdtrain.report.run_folder import read_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+FIGURES = (
+    "accuracy", "accuracy-log", "error", "loss", "gap", "speed", "waiting", "backlog", "top-k", "calibration", "recall",
+    "confusion", "system-matrix", "distribution", "histogram-density_factor", "histogram-crystallite_size",
+    "histogram-volume", "histogram-n_sites", "error-volume", "error-n_sites",
+)  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Collects tags, ids and addresses; checks that every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._see(attrs)
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._see(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.stack):
+            self.text += data
+
+    def _see(self, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.addresses += [value or "" for name, value in attrs if name in ("href", "src", "data", "action")]
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_whole_run(run: Path) -> None:
+    path = write_report(run)
+    assert path == run / "report.html"
+    text = path.read_text()
+    page = Page(text)
+    assert set(FIGURES) <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    said = words(page.text)
+    assert "resnet-10-small names the right space group of" in said
+    assert "1,841,234" in said
+    assert "261,000 unique diffractograms" in said
+    assert "Enantiomorphs merged" in said
+    assert "amcsd:0000" in said, "examples are drawn from the test set"
+    assert "sure and wrong" in said
+    assert "No evaluation" not in said
+    assert len(text) < 3_000_000
+
+
+def test_it_needs_no_network(run: Path) -> None:
+    text = render(read_run(run))
+    assert all(address.startswith("#") for address in Page(text).addresses)
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", text)
+
+
+def test_the_same_run_gives_the_same_page(run: Path) -> None:
+    assert render(read_run(run)) == render(read_run(run))
+
+
+def test_the_numbers_are_those_of_evaluate(run: Path) -> None:
+    from xrdtrain.report.analysis import measures
+
+    content = read_run(run)
+    result = measures(content.tests["amcsd"])
+    said = Page(render(content)).text.replace("\N{NO-BREAK SPACE}", " ")
+    for name in ("top1", "top5", "top1_all", "top1_enantiomorphs_merged", "top1_ceiling", "chance", "extinction_group"):
+        assert f"{100 * result[name]:.1f} %" in said, name
+
+
+def test_missing_parts_are_said(run: Path) -> None:
+    shutil.rmtree(run / "evaluation")
+    said = words(Page(render(read_run(run))).text)
+    assert "No test set has been evaluated yet" in said
+    assert "xrdtrain evaluate" in said
+    (run / "metrics.jsonl").unlink()
+    said = words(Page(render(read_run(run))).text)
+    assert "nothing is trained or evaluated yet" in said
+    assert "metrics.jsonl is empty or not there" in said
+
+
+def test_without_synthetic_evaluation_or_test_set(run: Path) -> None:
+    (run / "evaluation" / "synthetic.npz").unlink()
+    shutil.rmtree(run.parent / "amcsd.zarr")
+    said = words(Page(render(read_run(run))).text)
+    assert "no evaluation of the data it was trained on yet" in said
+    assert "No examples:" in said
+
+
+def test_a_test_set_that_changed_gives_no_examples(run: Path) -> None:
+    from xrdcommon.fixed_sets import FixedSet, write_fixed_set
+
+    path = run.parent / "amcsd.zarr"
+    old = FixedSet.open(path)
+    ids = ["other:1", *old.ids[1:]]
+    write_fixed_set(path, old.grid, [old.patterns()], old.samples, ids, {}, overwrite=True)
+    assert "has changed since the evaluation" in render(read_run(run))
+
+
+def test_a_training_on_a_fixed_set_does_not_speak_of_synthetic(run: Path) -> None:
+    (run / "evaluation" / "synthetic.npz").rename(run / "evaluation" / "training.npz")
+    said = words(Page(render(read_run(run))).text)
+    assert "training set" in said
+    assert "fresh synthetic" not in said
+    assert "Training and test crystals" in said
+
+
+def test_another_test_set_can_be_shown(run: Path) -> None:
+    shutil.copy(run / "evaluation" / "amcsd.npz", run / "evaluation" / "mine.npz")
+    assert "<h2>Answers on amcsd</h2>" in render(read_run(run))
+    assert "<h2>Answers on mine</h2>" in render(read_run(run), "mine")
+    with pytest.raises(InputError, match="no evaluation of a test set 'icsd'; there are: amcsd, mine"):
+        render(read_run(run), "icsd")
+
+
+def test_a_test_set_without_any_class(run: Path) -> None:
+    import numpy as np
+
+    path = run / "evaluation" / "amcsd.npz"
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    arrays["labels"] = np.full_like(arrays["labels"], 3)
+    np.savez(path, **arrays)
+    said = words(Page(render(read_run(run))).text)
+    assert "300 diffractograms in amcsd; no space group among them is one of its classes" in said
+    assert "nan" not in said.lower().split()
+
+
+def test_names_from_outside_are_escaped(run: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config["model"] = "<script>alert(1)</script>"
+    config["grid"] = {"two_theta_min": 5}
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FormatError, match="unreadable grid"):
+        render(read_run(run))
+    del config["grid"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert "<script>alert" not in render(read_run(run))
+
+
+def test_command(run: Path, tmp_path: Path) -> None:
+    from xrdtrain.cli.report import report
+
+    app = typer.Typer()
+    app.command()(report)
+    out = tmp_path / "deep" / "page.html"
+    result = CliRunner().invoke(app, [str(run), "--out", str(out), "--json"], catch_exceptions=False)
+    assert json.loads(result.stdout) == {"report": str(out)}
+    assert out.read_text().startswith("<!doctype html>")
+    with pytest.raises(InputError, match="not a run folder"):
+        CliRunner().invoke(app, [str(tmp_path)], catch_exceptions=False)
+    with pytest.raises(InputError, match="is a folder"):
+        CliRunner().invoke(app, [str(run), "--out", str(tmp_path)], catch_exceptions=False)
+
+
+def test_reading_a_run_does_not_need_torch(run: Path) -> None:
+    code = f"import sys; from xrdtrain.report.page import write_report; from pathlib import Path; \
+write_report(Path({str(run)!r})); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+SORT = """<script>
+const table = document.querySelector("#confusions table.sortable");
+const button = table.tHead.rows[0].cells[0].querySelector("button");
+const read = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent).join(",");
+button.click(); document.body.dataset.down = read();
+button.click(); document.body.dataset.up = read();
+document.body.dataset.wide = document.documentElement.scrollWidth > window.innerWidth;
+</script></body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_in_a_browser_tables_sort_and_nothing_overflows(run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(render(read_run(run)).replace("</body>", SORT))
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,900", "--dump-dom", f"file://{page}",
+    ]  # fmt: skip
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("chromium does not start here")
+    if "<body" not in result.stdout:
+        pytest.skip(f"chromium does not start here: {result.stderr[-200:]}")
+    found = dict(re.findall(r'data-(down|up|wide)="([^"]*)"', result.stdout))
+    down = [int(number) for number in found["down"].split(",")]
+    assert down == sorted(down, reverse=True)
+    assert [int(number) for number in found["up"].split(",")] == sorted(down)
+    assert found["wide"] == "false"
