@@ -72,7 +72,15 @@ def statistics() -> Statistics:
     return Statistics(**{field.name: values[field.name] for field in fields(Statistics)})
 
 
-KERNEL_MODULES = ("random_kernels", "kde_kernels", "sampler_kernels", "primitive_kernels", "generator", "verify")
+KERNEL_MODULES = (
+    "random_kernels",
+    "kde_kernels",
+    "sampler_kernels",
+    "primitive_kernels",
+    "symmetry_test_kernels",
+    "generator",
+    "verify",
+)
 
 
 @pytest.fixture(params=["compiled", "python"])
