@@ -109,7 +109,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({_METADATA_KEY: str(FORMAT_VERSION)})
     buffer = io.BytesIO()
-    pq.write_table(arrow, buffer, compression="zstd", compression_level=19)
+    pq.write_table(arrow, buffer, compression="zstd", compression_level=9)
     write_bytes(path, buffer.getvalue())
 
 

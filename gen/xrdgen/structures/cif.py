@@ -1,0 +1,143 @@
+"""Entries of CIF files: one a data block that has atoms."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from xrdcommon.errors import InputError, XrdError
+from xrdcommon.space_groups import N_GROUPS
+
+from xrdgen.structures.rows import row_of
+from xrdgen.structures.standardise import standardise
+
+_BLOCK = re.compile(r"^data_(\S*)", re.MULTILINE | re.IGNORECASE)
+_ICSD_BLOCK = re.compile(r"^(\d+)-ICSD$", re.IGNORECASE)
+_NUMBER_KEYS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
+_SYMBOL_KEYS = ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M")
+_NAME_KEYS = ("_chemical_name_mineral",)
+
+ENTRY_ERRORS = (
+    XrdError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    RuntimeError,
+    NotImplementedError,
+    OSError,
+    MemoryError,
+    RecursionError,
+)
+"""What parsers raise on a damaged entry; it is listed with its reason and the others go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CifEntry:
+    """A data block of a CIF: its name and its text."""
+
+    name: str
+    text: str
+
+    @property
+    def icsd_code(self) -> str | None:
+        """Collection code of an ICSD entry (`data_<code>-ICSD`), None otherwise."""
+        found = _ICSD_BLOCK.match(self.name)
+        return found.group(1) if found else None
+
+
+def entries(text: str) -> Iterator[CifEntry]:
+    """Yield the data blocks of a CIF that list atoms.
+
+    Raises:
+        InputError: there is no data block with atoms.
+
+    """
+    starts = list(_BLOCK.finditer(text))
+    if not starts:
+        raise InputError("not a CIF: no line begins with data_")
+    n = 0
+    for this, following in zip(starts, [*starts[1:], None], strict=True):
+        block = text[this.start() : following.start() if following else len(text)]
+        if "_atom_site_" in block:
+            n += 1
+            yield CifEntry(this.group(1), block)
+    if not n:
+        raise InputError("no atoms: no data block has an _atom_site_ loop")
+
+
+def import_entry(entry: CifEntry, symprec: float, **known: Any) -> dict[str, Any]:
+    """Return the row of the structure table for a data block.
+
+    Args:
+        entry: block of a CIF.
+        symprec: tolerance of the symmetry search, Å.
+        known: further columns (source, id ...); they go before what the CIF says.
+
+    Raises:
+        InputError: no structure in the block, or one that cannot be standardised.
+
+    """
+    from pymatgen.io.cif import CifParser
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and missing items; results are checked below
+        parser = CifParser.from_str(entry.text)
+        data = next(iter(parser.as_dict().values()))
+        # over-occupied sites are kept and flagged, not scaled
+        structures = parser.parse_structures(primitive=False, check_occu=False, symmetrized=False)
+    if not structures:
+        raise InputError("pymatgen reads no structure from it")
+    crystal = standardise(structures[0], symprec)
+    columns = {
+        "space_group_published": published_group(data),
+        "name": _first(data, _NAME_KEYS),
+        "reference": _reference(data),
+        "symprec": symprec,
+        "structure_type": None,
+        "collection_code": None,
+        "citation": None,
+    }
+    return row_of(crystal, **(columns | known))
+
+
+def published_group(data: dict[str, Any]) -> int | None:
+    """Return the space-group number that a CIF gives, by number or by Hermann-Mauguin symbol; None where neither."""
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    number = _first(data, _NUMBER_KEYS)
+    if number is not None and number.isdigit() and 1 <= int(number) <= N_GROUPS:
+        return int(number)
+    text = _first(data, _SYMBOL_KEYS)
+    if text is None:
+        return None
+    short = re.sub(r"\s+", "", text.split(":")[0])
+    for symbol in (short, re.sub(r"([2346])([1-5])(?=$|[/mncabd2346-])", r"\1_\2", short)):
+        try:
+            return int(SpaceGroup(symbol).int_number)
+        except (ValueError, KeyError):
+            continue
+    return None
+
+
+def _first(data: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    """Return the first of the items that is given."""
+    for key in keys:
+        value = data.get(key)
+        if isinstance(value, list):
+            value = value[0] if value else None
+        if isinstance(value, str) and value.strip().strip("'\"") not in ("", "?", "."):
+            return value.strip().strip("'\"")
+    return None
+
+
+def _reference(data: dict[str, Any]) -> str | None:
+    """Return journal, volume, year and page as far as they are given."""
+    keys = ("_journal_name_full", "_journal_volume", "_journal_year", "_journal_page_first")
+    parts = [part for key in keys if (part := _first(data, (key,)))]
+    return " ".join(parts) or None

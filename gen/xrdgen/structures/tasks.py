@@ -1,0 +1,138 @@
+"""Reading some items in one process: rows of the structure table, and what was left out with its reason."""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xrdcommon.errors import InputError
+from xrdcommon.files import write_bytes
+
+from xrdgen.structures.cif import ENTRY_ERRORS, CifEntry, entries, import_entry
+from xrdgen.structures.given import GIVEN_COLUMNS, import_given
+from xrdgen.structures.sources import TABLE_ROWS, Item, icsd_table
+from xrdgen.structures.table import COLUMNS, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OPTIONAL_GIVEN = ("source", "name", "reference", "sg_published", "structure_type", "collection_code", "citation")
+REASON_LENGTH = 300
+
+
+@dataclass(slots=True)
+class Part:
+    """Outcome of a task; `rows` as columns of the structure table, `rejected` as (file, entry, reason)."""
+
+    read: int = 0
+    cif_entries: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+    icsd_codes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def attempt(self, file: str, entry: str) -> Iterator[None]:
+        """List an entry that cannot be read instead of stopping."""
+        try:
+            yield
+        except (*ENTRY_ERRORS, zipfile.BadZipFile) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self.rejected.append((file, entry, reason[:REASON_LENGTH]))
+
+
+def run_task(items: list[Item], symprec: float, citation: str, part_file: Path) -> int:
+    """Read the items and write the part file atomically; return the number of entries read."""
+    part = Part()
+    start = time.process_time()
+    for item in items:
+        if item.kind in ("cif", "zip"):
+            _read_cif(item, symprec, citation, part)
+        else:
+            _read_table(item, citation, part)
+    part.seconds = time.process_time() - start
+    write_bytes(part_file, json.dumps(asdict(part)).encode())
+    return part.read
+
+
+def load_part(part_file: Path) -> Part:
+    """Return what a task wrote."""
+    part = Part(**json.loads(part_file.read_bytes()))
+    part.rejected = [(file, entry, reason) for file, entry, reason in part.rejected]
+    return part
+
+
+def _text_of(item: Item) -> str:
+    """Return the text of a CIF; old ones are Latin-1."""
+    if item.kind == "zip":
+        with zipfile.ZipFile(item.path) as archive:
+            content = archive.read(item.member)
+    else:
+        content = Path(item.path).read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _read_cif(item: Item, symprec: float, citation: str, part: Part) -> None:
+    """Read all entries of a CIF."""
+    blocks: list[CifEntry] = []
+    with part.attempt(item.name, ""):
+        blocks = list(entries(_text_of(item)))
+    part.read += max(1, len(blocks))
+    part.cif_entries += max(1, len(blocks))
+    for block in blocks:
+        known: dict[str, Any] = {
+            "source": item.source,
+            "id": item.name if len(blocks) == 1 else f"{item.name}#{block.name}",
+            "citation": citation or None,
+        }
+        code = block.icsd_code
+        if code is not None:
+            known |= {"source": "ICSD", "id": code, "collection_code": code}
+            part.icsd_codes.append(code)
+        with part.attempt(item.name, block.name):
+            if item.icsd:
+                if code is None:
+                    raise InputError("part of an ICSD export, but its first line is not data_<code>-ICSD")
+                row = icsd_table(item.icsd).get(code)
+                if row is None:
+                    raise InputError(f"collection code {code} is not in {Path(item.icsd).name}")
+                known["structure_type"] = row["StructureType"].strip() or None
+            part.rows.append(import_entry(block, symprec, **known))
+
+
+def _read_table(item: Item, citation: str, part: Part) -> None:
+    """Read some rows of a table."""
+    frame = _frame(item.path, item.kind).iloc[item.first : item.first + TABLE_ROWS]
+    part.read += len(frame)
+    for record in frame.astype(object).where(frame.notna(), None).to_dict("records"):
+        with part.attempt(item.name, str(record["id"])):
+            if item.kind == "table":
+                row = {str(name): value for name, value in record.items()}
+                table_of([row])  # a row that does not fit the types is left out
+            else:
+                row = import_given({str(name): value for name, value in record.items()}, item.source)
+            if citation:
+                row["citation"] = citation
+            part.rows.append(row)
+
+
+@lru_cache(maxsize=1)
+def _frame(path: str, kind: str) -> pd.DataFrame:
+    """Return the columns of a table that are read; kept for the next slice."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    columns = pq.read_schema(path).names
+    wanted = COLUMNS if kind == "table" else [name for name in (*GIVEN_COLUMNS, *OPTIONAL_GIVEN) if name in columns]
+    frame: pd.DataFrame = pd.read_parquet(path, columns=list(wanted))
+    return frame
