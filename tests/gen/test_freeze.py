@@ -15,6 +15,7 @@ from xrdcommon.errors import InputError
 from xrdcommon.fixed_sets import FixedSet
 from xrdcommon.grid import Grid
 from xrdcommon.identity import Purpose, SampleIdentity, generator
+from xrdgen.cli.freeze import freeze
 from xrdgen.crystals.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
@@ -179,8 +180,6 @@ def test_long_names_are_shortened_and_stay_distinct() -> None:
 
 
 def test_command(table: Path, tmp_path: Path) -> None:
-    from xrdgen.cli.freeze import freeze
-
     app = typer.Typer()
     app.command()(freeze)
     out = tmp_path / "set.zarr"
