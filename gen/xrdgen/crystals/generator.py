@@ -1,4 +1,22 @@
-"""Draw random crystals from statistics (SPEC section 3; paper 2.1 and S1)."""
+"""Draw random crystals from statistics (paper 2.1 and S1): the `paper` preset.
+
+| step of S1 | what is drawn | where |
+|---|---|---|
+| 1 | space group: natural frequencies of the represented groups, or equal ones | `sampler_kernels.draw_group` |
+| 2 | number of elements | `sampler_kernels.next_candidate` |
+| 3, 4 | elements without replacement, atoms of each, Wyckoff position of each atom | `sampler_kernels.draw_occupation` |
+| 5 | uniform coordinates in the free parameters of the position | `sampler_kernels.draw_coordinates` |
+| 6 | unit-volume lattice from the KDE of the crystal system | `kde_kernels.draw_unit_cell` |
+| 7 | density factor given V_atomic from the conditional KDE of the group | `kde_kernels.draw_density_factor` |
+| 8 | verification of the space group | `verify` |
+
+Where the paper is silent or the authors' code departs from it: coordinates are uniform on oblique positions too;
+lattices that are none are drawn again and the others renormalised to unit volume, so that the drawn volume is the
+crystal's; bandwidths are each group's own. A crystal for whose atoms the free positions do not suffice is drawn again
+as a whole (the authors' code goes on with fewer atoms, even none). V_atomic above the largest of the group's
+structures is refused, as by the authors: below the smallest the estimate is well defined, above the largest it would
+extrapolate to cells larger than any real one. Every refusal counts as one of the twenty failures of S1.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +72,8 @@ N_ATTEMPT_REASONS = 6
 
 class CrystalGenerator:
     """Draws crystals; each depends on its identity alone, not on what was drawn before.
+
+    Not to be shared between threads: the kernels write into arrays of the generator.
 
     Attributes:
         settings: what is drawn and what is kept.
