@@ -36,7 +36,7 @@ def sample(
     from xrdcommon.space_groups import parse_groups
 
     from xrdgen.crystals.cif import write_cifs
-    from xrdgen.crystals.generator import CrystalGenerator
+    from xrdgen.crystals.generator import N_ATTEMPT_REASONS, CrystalGenerator
     from xrdgen.crystals.settings import GeneratorSettings
     from xrdgen.embedded import resolve
     from xrdgen.statistics.model import Statistics
@@ -62,7 +62,7 @@ def sample(
         )
         return
     _print_table(crystals)
-    attempts = int(generator.accepted.sum() + generator.rejections[:, :6].sum())
+    attempts = int(generator.accepted.sum() + generator.rejections[:, :N_ATTEMPT_REASONS].sum())
     console.say(f"{n} crystals of {attempts} drawn, every space group verified (spglib, {settings.symprec:g} Å)")
     if paths:
         console.say(f"written: {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else ""))

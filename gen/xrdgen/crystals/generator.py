@@ -4,7 +4,7 @@
 |---|---|---|
 | 1 | space group: natural frequencies of the represented groups, or equal ones | `sampler_kernels.draw_group` |
 | 2 | number of elements | `sampler_kernels.next_candidate` |
-| 3, 4 | elements without replacement, atoms of each, Wyckoff position of each atom | `sampler_kernels.draw_occupation` |
+| 3, 4 | elements without replacement, atoms of each, Wyckoff position of each | `sampler_kernels.draw_occupation` |
 | 5 | uniform coordinates in the free parameters of the position | `sampler_kernels.draw_coordinates` |
 | 6 | unit-volume lattice from the KDE of the crystal system | `kde_kernels.draw_unit_cell` |
 | 7 | density factor given V_atomic from the conditional KDE of the group | `kde_kernels.draw_density_factor` |
@@ -29,11 +29,12 @@ from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_k
 from xrdcommon.space_groups import N_GROUPS, symbol
 
 from xrdgen.crystals.crystal import Crystal
-from xrdgen.crystals.random_kernels import STREAM_WORDS, start_stream
+from xrdgen.crystals.random_kernels import STREAM_WORDS, start_stream, uniform
 from xrdgen.crystals.sampler_kernels import (
     GROUP,
     MAX_ATTEMPTS,
     N_REASONS,
+    RECHECK,
     CrystalArrays,
     draw_group,
     next_candidate,
@@ -55,6 +56,7 @@ REASONS = (
     "volume",
     "symmetry",
     "undetermined",
+    "recheck",
     "lattice_redraws",
     "density_factor_redraws",
 )
@@ -62,11 +64,12 @@ REASONS = (
 
 `sites`: too many atoms in the asymmetric unit. `positions`: no free Wyckoff position left. `atomic_volume`: V_atomic
 above the largest of the group's structures. `volume`: the cell is too large. `symmetry`: another space group was found.
-`undetermined`: none was found (atoms closer than the tolerance). Each of these ends an attempt. The last two count
-single values drawn again within an attempt: a lattice that is none, a density factor that leaves no room for the atoms.
+`undetermined`: none was found (atoms closer than the tolerance). `recheck`: spglib did not confirm what the exact test
+had confirmed (never seen so far). Each of these ends an attempt. The last two count single values drawn again within
+an attempt: a lattice that is none, a density factor that leaves no room for the atoms.
 """
 
-N_ATTEMPT_REASONS = 6
+N_ATTEMPT_REASONS = 7
 """The first of `REASONS` end an attempt: attempts = accepted + their sum."""
 
 
@@ -80,6 +83,8 @@ class CrystalGenerator:
         classes: the space groups that can be drawn, ascending.
         rejections: (230, len(REASONS)) int64, rejected draws by group (row number - 1) and reason since construction.
         accepted: (230,) int64, crystals drawn by group since construction.
+        rechecked: (230,) int64, crystals that the exact test confirmed and spglib was asked about again; see `recheck`
+            among the reasons for its disagreements.
 
     """
 
@@ -104,6 +109,9 @@ class CrystalGenerator:
         self.verifier = verifier or make_verifier(self.settings)
         self.rejections: NDArray[np.int64] = np.zeros((N_GROUPS, N_REASONS), dtype=np.int64)
         self.accepted: NDArray[np.int64] = np.zeros(N_GROUPS, dtype=np.int64)
+        self.rechecked: NDArray[np.int64] = np.zeros(N_GROUPS, dtype=np.int64)
+        self._second = SpglibVerifier(self.settings.symprec)
+        self._recheck = self.settings.recheck if self.settings.verification == "exact" else 0.0
         self._arrays = empty_arrays(self.settings.max_sites)
         self._stream = np.zeros(STREAM_WORDS, dtype=np.uint64)
         self._progress = np.zeros(4, dtype=np.int64)
@@ -134,15 +142,25 @@ class CrystalGenerator:
         rejections = self.rejections[group - 1]
         while next_candidate(stream, self.tables, progress, arrays, rejections):
             verdict = self.verifier.verify(group, arrays)
-            if verdict is Verdict.CONFIRMED:
+            if verdict is not Verdict.CONFIRMED:
+                refuse(progress, rejections, int(verdict))
+            elif self._is_refuted(group, arrays):
+                refuse(progress, rejections, RECHECK)
+            else:
                 self.accepted[group - 1] += 1
                 return group
-            refuse(progress, rejections, int(verdict))
         counts = ", ".join(f"{name} {int(n)}" for name, n in zip(REASONS, rejections, strict=True) if n)
         raise InputError(
             f"space group {group} ({symbol(group)}): no crystal in {MAX_ATTEMPTS} attempts "
             f"(rejected so far: {counts}); leave the group out or build its statistics from more structures"
         )
+
+    def _is_refuted(self, group: int, arrays: CrystalArrays) -> bool:
+        """Ask spglib about a random share of what the exact test confirmed; the identity alone decides on which."""
+        if self._recheck == 0.0 or uniform(self._stream) >= self._recheck:
+            return False
+        self.rechecked[group - 1] += 1
+        return self._second.verify(group, arrays) is not Verdict.CONFIRMED
 
 
 def make_verifier(settings: GeneratorSettings) -> Verifier:

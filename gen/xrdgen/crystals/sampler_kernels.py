@@ -21,8 +21,8 @@ from xrdgen.crystals.tables import SamplerTables
 from xrdgen.jit import kernel
 
 # why an attempt ended (the order of `generator.REASONS`), and redraws of a single value
-SITES, POSITIONS, ATOMIC_VOLUME, VOLUME, SYMMETRY, UNDETERMINED, LATTICE, DENSITY_FACTOR = range(8)
-N_REASONS = 8
+SITES, POSITIONS, ATOMIC_VOLUME, VOLUME, SYMMETRY, UNDETERMINED, RECHECK, LATTICE, DENSITY_FACTOR = range(9)
+N_REASONS = 9
 PASSED = -1
 
 MAX_FAILURES = 20
@@ -261,7 +261,7 @@ def next_candidate(
         tables: statistics and Wyckoff positions.
         progress: (4,) group, number of elements, failures with it, attempts; begun by `draw_group`.
         crystal: output.
-        rejections: (8,) counts by reason, added to.
+        rejections: (9,) counts by reason, added to.
 
     Returns:
         False if `MAX_ATTEMPTS` did not suffice.

@@ -29,6 +29,7 @@ class GeneratorSettings:
             cell (the authors' code raises the volume to the same bound; the paper is silent). It cuts off the tail
             that a wide kernel puts next to V = 0, where a cell has no reflection under copper radiation.
         verification: one of `VERIFICATIONS`.
+        recheck: share of the crystals confirmed by the exact test that spglib is asked about again (with "exact" only).
         symprec: distance within which the space group is verified, Å.
 
     Raises:
@@ -43,6 +44,7 @@ class GeneratorSettings:
     max_sites: int = 99
     min_volume_per_atom: float = 0.75
     verification: str = "spglib"
+    recheck: float = 0.001
     symprec: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -66,6 +68,8 @@ class GeneratorSettings:
             raise InputError(f"max_sites {self.max_sites}: must be 1 to 999")
         if not 0.0 <= self.min_volume_per_atom < 10.0:
             raise InputError(f"min_volume_per_atom {self.min_volume_per_atom}: must be 0 to 10 Å^3")
+        if not 0.0 <= self.recheck <= 1.0:
+            raise InputError(f"recheck {self.recheck}: must be 0 to 1, a share")
         if not 0.0 < self.symprec <= 0.1:
             raise InputError(f"symprec {self.symprec}: must be above 0 and at most 0.1 Å")
 

@@ -194,6 +194,7 @@ def test_a_group_that_yields_nothing_ends_with_an_error(statistics: Statistics) 
         {"max_volume": float("nan")},
         {"max_sites": 0},
         {"symprec": 0.0},
+        {"recheck": 1.5},
         {"verification": "none"},
     ],
 )

@@ -8,7 +8,7 @@ from xrdcommon.identity import SampleIdentity
 from xrdcommon.space_groups import symbol
 from xrdgen.crystals import symmetry_test_kernels as kernels
 from xrdgen.crystals.cosets import coset_tables
-from xrdgen.crystals.generator import CrystalGenerator, GeneratorSettings, empty_arrays
+from xrdgen.crystals.generator import REASONS, CrystalGenerator, GeneratorSettings, empty_arrays
 from xrdgen.crystals.primitive import primitive_basis, primitive_tables
 from xrdgen.crystals.primitive_kernels import primitive_atoms
 from xrdgen.crystals.sampler_kernels import PASSED, SYMMETRY, UNDETERMINED, CrystalArrays
@@ -79,6 +79,38 @@ def test_the_setting_chooses_the_verifier(statistics: Statistics) -> None:
         one, two = (generator.draw(SampleIdentity(12, 0, 0, index)) for generator in (exact, spglib))
         assert one.space_group == two.space_group
         assert np.array_equal(one.positions, two.positions)
+
+
+def test_spglib_rechecks_a_share_for_ever(statistics: Statistics) -> None:
+    settings = GeneratorSettings(space_groups="uniform", verification="exact", recheck=0.5)
+    generator = CrystalGenerator(statistics, settings)
+    never = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform", verification="exact", recheck=0.0))
+    n = 200
+    for index in range(n):
+        identity = SampleIdentity(13, 0, 0, index)
+        assert np.array_equal(generator.draw(identity).positions, never.draw(identity).positions)
+    assert abs(generator.rechecked.sum() - n / 2) < 4 * np.sqrt(n / 4)
+    assert never.rechecked.sum() == 0
+    assert generator.rejections[:, REASONS.index("recheck")].sum() == 0
+
+
+class ConfirmAll:
+    """An exact test that is wrong."""
+
+    def verify(self, group: int, crystal: CrystalArrays) -> Verdict:
+        """Confirm."""
+        return Verdict.CONFIRMED
+
+
+def test_what_the_recheck_refutes_is_drawn_again_and_counted(statistics: Statistics) -> None:
+    settings = GeneratorSettings(space_groups=(216, 208), verification="exact", recheck=1.0)
+    generator = CrystalGenerator(statistics, settings, ConfirmAll())
+    right = CrystalGenerator(statistics, GeneratorSettings(space_groups=(216, 208)))
+    for index in range(30):
+        crystal = generator.draw(SampleIdentity(14, 0, 0, index))
+        assert right.verifier.verify(crystal.space_group, generator._arrays) is Verdict.CONFIRMED
+    assert generator.rejections[:, REASONS.index("recheck")].sum() > 2
+    assert generator.rechecked.sum() == 30 + generator.rejections[:, REASONS.index("recheck")].sum()
 
 
 def crystal_on(group: int, letters: list[int], numbers: list[int], cell: tuple[float, ...]) -> CrystalArrays:
