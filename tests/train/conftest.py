@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
-
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.fixed_sets import write_fixed_set
 from xrdcommon.grid import Grid
@@ -57,6 +57,16 @@ def fill(spool: Spool, first: int, shards: int, rows: int) -> None:
                 draft.writer.write_block(patterns[row : row + 64], samples[row : row + 64])
             assert draft.publish({}) is not None
     stream.close()
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute with one thread: results stay the same, and other work on the machine does not stall a barrier."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 MakeSpool = Callable[..., Spool]

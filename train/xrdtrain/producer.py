@@ -19,6 +19,9 @@ from xrdcommon.errors import EXIT_WRONG_INPUT, InputError, Interrupted, MissingF
 DRAIN_PATIENCE = 60.0
 """Seconds that producers get to finish their shards before they are killed."""
 
+NICE = 19
+"""Priority of local producers: the training goes first."""
+
 
 class Producer:
     """A running `xrdgen produce` in its own process group; its output goes to a log file."""
@@ -50,6 +53,9 @@ class Producer:
                 stderr=stream,
                 start_new_session=True,
             )
+        # Whatever the training leaves idle is enough to feed it, and a preempted thread would stall all others
+        # at each of the network's barriers.
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
         console.say(f"started xrdgen produce --workers {workers} (process {self._process.pid}, output in {log})")
 
     @property

@@ -80,7 +80,7 @@ def fit(
       xrdtrain fit                                   # ./spool, embedded test set
       xrdtrain fit spool --produce 1 --max-time 5m   # a laptop: producer and training together
       xrdtrain fit spool --model resnet-50 --test amcsd=embedded --test rruff=rruff.zarr
-      torchrun --nproc-per-node 2 --no-python xrdtrain fit spool --model resnet-101
+      torchrun --nproc-per-node 2 --no-python -- xrdtrain fit spool --model resnet-101
     """
     from xrdcommon.space_groups import parse_groups
 
