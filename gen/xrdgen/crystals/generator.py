@@ -137,7 +137,7 @@ class CrystalGenerator:
         key = np.array(philox_key(identity.run, identity.producer), dtype=np.uint64)
         counter = np.array(philox_counter(identity.shard, identity.index, purpose), dtype=np.uint64)
         start_stream(stream, key, counter)
-        draw_group(stream, self.tables, progress)
+        draw_group(stream, self.tables.classes, self.tables.class_weights, progress)
         group = int(progress[GROUP])
         rejections = self.rejections[group - 1]
         while next_candidate(stream, self.tables, progress, arrays, rejections):

@@ -231,9 +231,14 @@ def draw_cell(
 
 
 @kernel
-def draw_group(stream: NDArray[np.uint64], tables: SamplerTables, progress: NDArray[np.int64]) -> None:
-    """Draw the space group (S1, step 1) and begin its crystal."""
-    progress[GROUP] = tables.classes[categorical(stream, tables.class_weights)]
+def draw_group(
+    stream: NDArray[np.uint64],
+    classes: NDArray[np.int64],
+    class_weights: NDArray[np.int64],
+    progress: NDArray[np.int64],
+) -> None:
+    """Draw the space group (S1, step 1) among classes (C,) with cumulative weights (C,) and begin its crystal."""
+    progress[GROUP] = classes[categorical(stream, class_weights)]
     progress[N_ELEMENTS] = 0
     progress[FAILURES] = MAX_FAILURES
     progress[ATTEMPTS] = 0
