@@ -17,11 +17,14 @@ from __future__ import annotations
 import json
 import math
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import FormatError
+
+from xrdgen.elements import atomic_number
 
 FORM_FACTOR_STEP = 1e-4
 """Step of the table in s^2, 1/Å^2."""
@@ -35,16 +38,17 @@ MOTT_FACTOR = 41.78214
 @cache
 def _parameters() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a and b, (119, 4) each; rows of elements without parameters are NaN."""
-    import pymatgen.analysis.diffraction.xrd as pymatgen_xrd
-    from pymatgen.core import Element
-
-    path = Path(str(pymatgen_xrd.__file__)).parent / "atomic_scattering_params.json"
+    # found, not imported: a worker needs the numbers of pymatgen and not its hundred megabytes
+    package = find_spec("pymatgen.analysis.diffraction")
+    if package is None or not package.submodule_search_locations:
+        raise FormatError("pymatgen.analysis.diffraction: not found; reinstall pymatgen")
+    path = Path(package.submodule_search_locations[0]) / "atomic_scattering_params.json"
     with path.open(encoding="utf-8") as stream:
         fits = json.load(stream)
     pairs = np.full((MAX_Z + 1, 4, 2), np.nan)
     for symbol, fit in fits.items():
         if symbol != "D":  # deuterium scatters X-rays as hydrogen does
-            pairs[Element(symbol).Z] = fit
+            pairs[atomic_number(symbol)] = fit
     if np.isnan(pairs[1:93]).any():
         raise FormatError(f"{path}: lacks form factors of elements below Z = 93; reinstall pymatgen")
     return pairs[..., 0], pairs[..., 1]

@@ -151,7 +151,7 @@ def _starts(parts: list[NDArray[np.generic]]) -> Integers:
 
 @cache
 def group_tables() -> GroupTables:
-    """Return the tables of all 230 groups (about 0.1 s, kept)."""
+    """Return the tables of all 230 groups (about 0.3 s, kept)."""
     groups = [_prepare(operations(number)) for number in range(1, N_GROUPS + 1)]
 
     def joined(field: str) -> NDArray[np.generic]:

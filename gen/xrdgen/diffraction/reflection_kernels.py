@@ -48,6 +48,31 @@ def cosine_of_degrees(angle: float) -> float:
 
 
 @kernel
+def exact_cell(cell: NDArray[np.float64], space_group: int) -> NDArray[np.float64]:
+    """Return the cell (6,) with what the crystal system fixes made exact (International Tables A, table 2.1.1.1).
+
+    Equivalent reflections then have equal 1/d^2, and none of them lies outside the range of indices.
+    """
+    exact = cell.copy()
+    if space_group > 2:  # monoclinic (unique axis b) and higher
+        exact[3] = 90.0
+        exact[5] = 120.0 if 143 <= space_group <= 194 else 90.0
+    if space_group > 15:  # orthorhombic and higher
+        exact[4] = 90.0
+    if space_group > 74:  # tetragonal and higher
+        exact[1] = exact[0]
+    if space_group > 194:  # cubic
+        exact[2] = exact[0]
+    return exact
+
+
+@kernel
+def index_limit(max_d_star_squared: float, length: float) -> int:
+    """Return the largest |h| inside the limiting sphere for an axis of some length: h = a . d* <= a |d*|."""
+    return int(math.sqrt(max_d_star_squared) * length + EDGE)
+
+
+@kernel
 def reciprocal_metric(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return G* (3, 3), the inverse of the metric tensor of a cell (6,) in Å and degrees."""
     a, b, c = cell[0], cell[1], cell[2]
@@ -123,12 +148,9 @@ def list_rows(
     laue_sigma: NDArray[np.int64],
     cubic: int,
 ) -> NDArray[np.int64]:
-    """Return the rows (N, 6) of the reflections with 1/d^2 up to a limit; columns are ROW_H ... ROW_MINUS.
-
-    |h| <= a / d and |k| <= b / d, since h = a . d*.
-    """
-    max_h = int(math.sqrt(max_d_star_squared) * cell[0] + EDGE)
-    max_k = int(math.sqrt(max_d_star_squared) * cell[1] + EDGE)
+    """Return the rows (N, 6) of the reflections with 1/d^2 up to a limit; columns are ROW_H ... ROW_MINUS."""
+    max_h = index_limit(max_d_star_squared, cell[0])
+    max_k = index_limit(max_d_star_squared, cell[1])
     rows = np.empty(((max_h + 1) * (2 * max_k + 1), 6), np.int64)
     n = 0
     for h in range(max_h + 1):
@@ -160,6 +182,16 @@ def count_reflections(rows: NDArray[np.int64]) -> int:
     for i in range(rows.shape[0]):
         count += rows[i, ROW_LAST_L] - rows[i, ROW_FIRST_L] + 1
     return count
+
+
+@kernel
+def l_range(rows: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the smallest and largest l of all rows, 0 included."""
+    first, last = 0, 0
+    for i in range(rows.shape[0]):
+        first = min(first, rows[i, ROW_FIRST_L])
+        last = max(last, rows[i, ROW_LAST_L])
+    return first, last
 
 
 @kernel

@@ -18,7 +18,7 @@ inversion at the origin V is the conjugate of U, F is real and
 
     sum  =  2 Re U cos(2 pi l z)  -  2 Im U sin(2 pi l z)          (the 2 is in `scale`)
 
-Atoms of one element share f, so their phases are summed before f is applied.
+Atoms of one element share f, so their phases are summed before f is applied. Kernels called for every row are inlined.
 
 # A atom rows    B atoms after coset tripling, sorted by element    E elements    O row operations
 # N rows of reflections    R reflections    Q l / m    T table points
@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 from xrdgen.diffraction.form_factors import FORM_FACTOR_STEP
 from xrdgen.diffraction.group_tables import GroupTables
 from xrdgen.diffraction.reflection_kernels import (
-    EDGE,
     ROW_FIRST_L,
     ROW_H,
     ROW_K,
@@ -43,11 +42,14 @@ from xrdgen.diffraction.reflection_kernels import (
     ROW_PLUS,
     class_exists,
     count_reflections,
+    exact_cell,
+    index_limit,
+    l_range,
     list_rows,
     multiplicity,
     reciprocal_metric,
 )
-from xrdgen.jit import fast_kernel, kernel
+from xrdgen.jit import fast_kernel, inline_kernel, kernel
 
 ROOTS_OF_UNITY = np.exp(2j * np.pi * np.arange(24) / 24)
 """exp(2 pi i p / 24): the phase of h . t, whose translations are multiples of 1/24."""
@@ -150,6 +152,67 @@ def add_operation(
         imaginary[j] += c * im + s * re
 
 
+@inline_kernel
+def sum_operations(
+    h: int,
+    k: int,
+    l_class: int,
+    in_plane: Integers,
+    sigma: Integers,
+    translation24: Integers,
+    cos_h: Reals,
+    sin_h: Reals,
+    cos_k: Reals,
+    sin_k: Reals,
+    u_real: Reals,
+    u_imaginary: Reals,
+    v_real: Reals,
+    v_imaginary: Reals,
+) -> None:
+    """Set U and V of all atoms, real and imaginary parts (B,), for row (h, k) and l = l_class modulo m."""
+    max_h, max_k = cos_h.shape[0] // 2, cos_k.shape[0] // 2
+    u_real[:] = 0.0
+    u_imaginary[:] = 0.0
+    v_real[:] = 0.0
+    v_imaginary[:] = 0.0
+    for o in range(sigma.size):
+        at_h = max_h + h * in_plane[o, 0, 0] + k * in_plane[o, 1, 0]
+        at_k = max_k + h * in_plane[o, 0, 1] + k * in_plane[o, 1, 1]
+        phase24 = (h * translation24[o, 0] + k * translation24[o, 1] + l_class * translation24[o, 2]) % 24
+        if sigma[o] > 0:
+            add_operation(cos_h[at_h], sin_h[at_h], cos_k[at_k], sin_k[at_k], phase24, u_real, u_imaginary)
+        else:
+            add_operation(cos_h[at_h], sin_h[at_h], cos_k[at_k], sin_k[at_k], phase24, v_real, v_imaginary)
+
+
+@inline_kernel
+def l_factors(
+    u_real: Reals,
+    u_imaginary: Reals,
+    v_real: Reals,
+    v_imaginary: Reals,
+    weights: Reals,
+    real_factors: Reals,
+    imaginary_factors: Reals,
+    centric: bool,
+) -> None:
+    """Set what multiplies cos(2 pi l z) and -sin(2 pi l z) of every atom in Re F and Im F, (2 B,) each.
+
+    Im F is 0 where there is an inversion at the origin (centric).
+
+    Re (U e^ix + V e^-ix) = (Re U + Re V) cos x + (Im U - Im V) (-sin x)
+    Im (U e^ix + V e^-ix) = (Im U + Im V) cos x + (Re V - Re U) (-sin x)
+    """
+    for j in range(weights.size):
+        real_factors[2 * j] = weights[j] * (u_real[j] + v_real[j])
+        real_factors[2 * j + 1] = weights[j] * (u_imaginary[j] - v_imaginary[j])
+    if centric:
+        return
+    for j in range(weights.size):
+        imaginary_factors[2 * j] = weights[j] * (u_imaginary[j] + v_imaginary[j])
+        imaginary_factors[2 * j + 1] = weights[j] * (v_real[j] - u_real[j])
+
+
 # fast: the sum over atoms may be fused and reordered
 @fast_kernel
 def sweep_l(factors: Reals, l_phases: Reals, first: int, stop: int, low: int, high: int, amplitude: Reals) -> None:
@@ -219,11 +282,12 @@ def structure_factors(
     centring24 = groups.centring24[groups.centring_start[g] : groups.centring_start[g + 1]]
     coset_slice = slice(groups.coset_start[g], groups.coset_start[g + 1])
     period, centric, cubic = groups.period[g], groups.centric[g], groups.cubic[g]
-    laue_order, scale = groups.laue_order[g], groups.scale[g]
+    laue_order = groups.laue_order[g]
 
-    metric = reciprocal_metric(cell)
+    exact = exact_cell(cell, space_group)
+    metric = reciprocal_metric(exact)
     rows = list_rows(
-        cell, metric, max_d_star_squared, groups.laue_in_plane[laue_slice], groups.laue_sigma[laue_slice], cubic
+        exact, metric, max_d_star_squared, groups.laue_in_plane[laue_slice], groups.laue_sigma[laue_slice], cubic
     )
     max_lines = count_reflections(rows)
     hkl = np.empty((max_lines, 3), np.int64)
@@ -234,60 +298,49 @@ def structure_factors(
     order, elements, element_start = sort_by_element(atomic_numbers)
     images = expand_cosets(positions, order, groups.coset_rotation[coset_slice], groups.coset_translation[coset_slice])
     n_cosets = images.shape[1] // order.size
-    first_l, last_l = 0, 0
-    for i in range(rows.shape[0]):
-        first_l = min(first_l, rows[i, ROW_FIRST_L])
-        last_l = max(last_l, rows[i, ROW_LAST_L])
-    max_h = int(math.sqrt(max_d_star_squared) * cell[0] + EDGE)
-    max_k = int(math.sqrt(max_d_star_squared) * cell[1] + EDGE)
+    image_weights = np.repeat(weights[order], n_cosets) * groups.scale[g]
+    first_l, last_l = l_range(rows)
     first_q, last_q = first_l // period, last_l // period
-    cos_h, sin_h = phase_table(images[0], max_h)
-    cos_k, sin_k = phase_table(images[1], max_k)
+    # one index to spare: rounding must not lead outside the tables
+    cos_h, sin_h = phase_table(images[0], index_limit(max_d_star_squared, exact[0]) + 1)
+    cos_k, sin_k = phase_table(images[1], index_limit(max_d_star_squared, exact[1]) + 1)
     l_phases = l_phase_table(images[2], first_q, last_q, period)
 
     n_atoms = images.shape[1]
     u_real, u_imaginary = np.empty(n_atoms), np.empty(n_atoms)
     v_real, v_imaginary = np.empty(n_atoms), np.empty(n_atoms)
     real_factors, imaginary_factors = np.empty(2 * n_atoms), np.empty(2 * n_atoms)
-    image_weights = np.repeat(weights[order], n_cosets) * scale
     real = np.empty((elements.size, last_q - first_q + 1))
     imaginary = np.empty((elements.size, last_q - first_q + 1))
     n = 0
     for i in range(rows.shape[0]):
         h, k = rows[i, ROW_H], rows[i, ROW_K]
+        # 1/d^2 = constant + 2 linear l + G*_22 l^2
         constant = metric[0, 0] * h * h + metric[1, 1] * k * k + 2.0 * metric[0, 1] * h * k
         linear = metric[0, 2] * h + metric[1, 2] * k
         for l_class in range(period):
-            if not class_exists(h, k, l_class, centring24):
-                continue
             # l = period (first_q + q) + l_class for q = low ... high - 1
             low = (rows[i, ROW_FIRST_L] - l_class + period - 1) // period - first_q
             high = (rows[i, ROW_LAST_L] - l_class) // period - first_q + 1
-            if low >= high:
+            if low >= high or not class_exists(h, k, l_class, centring24):
                 continue
-            u_real[:] = 0.0
-            u_imaginary[:] = 0.0
-            v_real[:] = 0.0
-            v_imaginary[:] = 0.0
-            for o in range(sigma.size):
-                image_h = h * in_plane[o, 0, 0] + k * in_plane[o, 1, 0] + max_h
-                image_k = h * in_plane[o, 0, 1] + k * in_plane[o, 1, 1] + max_k
-                shift = (h * translation24[o, 0] + k * translation24[o, 1] + l_class * translation24[o, 2]) % 24
-                if sigma[o] > 0:
-                    add_operation(
-                        cos_h[image_h], sin_h[image_h], cos_k[image_k], sin_k[image_k], shift, u_real, u_imaginary
-                    )
-                else:
-                    add_operation(
-                        cos_h[image_h], sin_h[image_h], cos_k[image_k], sin_k[image_k], shift, v_real, v_imaginary
-                    )
-            for j in range(n_atoms):
-                real_factors[2 * j] = image_weights[j] * (u_real[j] + v_real[j])
-                real_factors[2 * j + 1] = image_weights[j] * (u_imaginary[j] - v_imaginary[j])
-            if not centric:
-                for j in range(n_atoms):
-                    imaginary_factors[2 * j] = image_weights[j] * (u_imaginary[j] + v_imaginary[j])
-                    imaginary_factors[2 * j + 1] = image_weights[j] * (v_real[j] - u_real[j])
+            sum_operations(
+                h,
+                k,
+                l_class,
+                in_plane,
+                sigma,
+                translation24,
+                cos_h,
+                sin_h,
+                cos_k,
+                sin_k,
+                u_real,
+                u_imaginary,
+                v_real,
+                v_imaginary,
+            )
+            l_factors(u_real, u_imaginary, v_real, v_imaginary, image_weights, real_factors, imaginary_factors, centric)
             for e in range(elements.size):
                 first, stop = 2 * element_start[e] * n_cosets, 2 * element_start[e + 1] * n_cosets
                 sweep_l(real_factors, l_phases[l_class], first, stop, low, high, real[e])
@@ -296,9 +349,7 @@ def structure_factors(
             for q in range(low, high):
                 l = period * (first_q + q) + l_class  # noqa: E741
                 d_star_squared = constant + 2.0 * linear * l + metric[2, 2] * l * l
-                if d_star_squared < min_d_star_squared or d_star_squared > max_d_star_squared:
-                    continue
-                if h == 0 and k == 0 and l == 0:
+                if not min_d_star_squared <= d_star_squared <= max_d_star_squared or h == k == l == 0:
                     continue
                 f_real, f_imaginary = 0.0, 0.0
                 for e in range(elements.size):

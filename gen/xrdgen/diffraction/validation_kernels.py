@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdgen.diffraction.reflection_kernels import cosine_of_degrees
+from xrdgen.diffraction.reflection_kernels import cosine_of_degrees, exact_cell
 from xrdgen.jit import kernel
 
 (
@@ -51,24 +51,12 @@ def cell_volume(cell: NDArray[np.float64]) -> float:
 
 @kernel
 def cell_obeys_symmetry(cell: NDArray[np.float64], space_group: int) -> bool:
-    """Whether the cell has the metric of its crystal system (International Tables A, table 2.1.1.1)."""
-    a, b, c = cell[0], cell[1], cell[2]
-    alpha_right = abs(cell[3] - 90.0) <= ANGLE_TOLERANCE
-    beta_right = abs(cell[4] - 90.0) <= ANGLE_TOLERANCE
-    gamma = 120.0 if 143 <= space_group <= 194 else 90.0
-    gamma_right = abs(cell[5] - gamma) <= ANGLE_TOLERANCE
-    b_right = abs(a - b) <= LENGTH_TOLERANCE * a
-    c_right = abs(a - c) <= LENGTH_TOLERANCE * a
-    if space_group <= 2:  # triclinic
-        return True
-    if space_group <= 15:  # monoclinic, unique axis b
-        return bool(alpha_right and gamma_right)
-    right_angles = alpha_right and beta_right and gamma_right
-    if space_group <= 74:  # orthorhombic
-        return bool(right_angles)
-    if space_group <= 194:  # tetragonal, trigonal, hexagonal
-        return bool(right_angles and b_right)
-    return bool(right_angles and b_right and c_right)
+    """Whether the cell has the metric of its crystal system, but for rounding."""
+    exact = exact_cell(cell, space_group)
+    for i in range(3):
+        if abs(cell[i] - exact[i]) > LENGTH_TOLERANCE * exact[i] or abs(cell[3 + i] - exact[3 + i]) > ANGLE_TOLERANCE:
+            return False
+    return True
 
 
 @kernel

@@ -26,6 +26,33 @@ def test_cell_volume(form):
     assert cell_volume(np.array([4.0, 4.0, 4.0, 60.0, 60.0, 150.0])) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("space_group", "exact"),
+    [
+        (2, (5.0, 6.0, 7.0, 80.0, 95.0, 100.0)),
+        (14, (5.0, 6.0, 7.0, 90.0, 95.0, 90.0)),
+        (62, (5.0, 6.0, 7.0, 90.0, 90.0, 90.0)),
+        (142, (5.0, 5.0, 7.0, 90.0, 90.0, 90.0)),
+        (166, (5.0, 5.0, 7.0, 90.0, 90.0, 120.0)),
+        (194, (5.0, 5.0, 7.0, 90.0, 90.0, 120.0)),
+        (225, (5.0, 5.0, 5.0, 90.0, 90.0, 90.0)),
+    ],
+)
+def test_a_rounded_cell_is_made_exact(form, space_group, exact):
+    exact = np.array(exact)
+    given = exact.copy()
+    given[1] *= 1.00002
+    given[5] += 0.005
+    found = form(reflection_kernels.exact_cell)(given, space_group)
+    free = found != exact
+    np.testing.assert_array_equal(found[free], given[free])
+    assert free[1] == (space_group <= 74)
+    assert free[5] == (space_group <= 2)
+    assert form(validation_kernels.cell_obeys_symmetry)(given, space_group)
+    given[5] += 1.0
+    assert form(validation_kernels.cell_obeys_symmetry)(given, space_group) == (space_group <= 2)
+
+
 def test_limits_of_l_are_those_of_the_sphere(form):
     limits = form(reflection_kernels.l_limits)
     metric = np.linalg.inv(vectors(OBLIQUE) @ vectors(OBLIQUE).T)

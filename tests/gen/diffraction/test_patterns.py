@@ -99,6 +99,19 @@ def test_a_pattern_does_not_depend_on_how_the_crystal_is_written(simulator, make
         np.testing.assert_allclose(simulator.pattern(rewritten, 37.0), expected, atol=2e-6, rtol=0.0)
 
 
+@pytest.mark.parametrize("space_group", [14, 139, 166, 194, 221])
+def test_a_rounded_cell_gives_the_pattern_of_the_exact_one(space_group, simulator, make_crystal):
+    crystal = make_crystal(space_group, seed=4, smallest=25.0, largest=30.0)
+    rounded = crystal.cell.copy()
+    rounded[1] *= 1.0 if space_group < 75 else 1.00005
+    rounded[2] *= 1.0 if space_group < 195 else 0.99995
+    rounded[3] += 0.004
+    rounded[5] -= 0.004
+    np.testing.assert_array_equal(
+        simulator.pattern(replace(crystal, cell=rounded), 50.0), simulator.pattern(crystal, 50.0)
+    )
+
+
 @pytest.mark.parametrize("pair", ENANTIOMORPHIC_PAIRS, ids=str)
 def test_a_crystal_and_its_mirror_image_give_one_pattern(pair, simulator, make_crystal):
     left, right = pair
