@@ -29,7 +29,7 @@ from xrdcommon.files import fsync_dir, read_json, write_json
 from xrdcommon.shards.format import ShardName
 from xrdcommon.shards.reader import Shard, read_shard
 from xrdcommon.spool.backlog import claim_folders, names_in
-from xrdcommon.spool.journal import append_lines, move
+from xrdcommon.spool.journal import append_lines, explain_refusals, move
 from xrdcommon.spool.layout import Layout
 from xrdcommon.spool.lease import Lease
 from xrdcommon.spool.usage import read_used
@@ -65,18 +65,17 @@ class Consumer:
     def start(cls, spool: Spool, run_id: str) -> Consumer:
         """Take the lease of a run, and with it all that its earlier incarnations held."""
         folder = spool.layout.consumer(run_id)
-        try:
+        with explain_refusals(spool.path):
             folder.mkdir(exist_ok=True)
             lease = Lease.acquire(folder, spool.layout.temporary)
-        except PermissionError as error:
-            raise SpoolError(f"{spool.path}: cannot be written ({error}); a training deletes what it used") from error
         if lease is None:
             raise SpoolError(
                 f"{spool.path}: another running process trains as '{run_id}'; stop it or take another run name"
             )
         consumer = cls(spool, run_id, lease)
         try:
-            consumer._take_over()
+            with explain_refusals(spool.path):
+                consumer._take_over()
         except BaseException:
             lease.release()
             raise

@@ -11,8 +11,31 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xrdcommon.errors import DiskFullError
+from xrdcommon.errors import DiskFullError, SpoolError, XrdError
 from xrdcommon.files import NO_SPACE, fsync_dir
+
+_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+@contextlib.contextmanager
+def explain_refusals(path: Path) -> Iterator[None]:
+    """Turn a file system's refusal to write into an error that says what to do.
+
+    Raises:
+        SpoolError: no permission, a read-only file system, a file where a folder should be.
+        DiskFullError: no space or quota left.
+
+    """
+    try:
+        yield
+    except XrdError:
+        raise
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise DiskFullError(f"{path}: no space left on the device or quota reached; free some") from error
+        if error.errno in _CANNOT_WRITE:
+            raise SpoolError(f"{path}: cannot be written ({error.strerror}); name another folder") from error
+        raise
 
 
 def append_lines(path: Path, entries: Iterable[dict[str, Any]]) -> None:

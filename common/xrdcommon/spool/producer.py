@@ -7,7 +7,6 @@ it makes the same bytes; the record, created by an exclusive hard link, decides 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 import socket
@@ -19,7 +18,7 @@ from xrdcommon.errors import DiskFullError, MissingFileError
 from xrdcommon.files import NO_SPACE, fsync_dir
 from xrdcommon.shards.format import stem
 from xrdcommon.shards.writer import ShardWriter
-from xrdcommon.spool.journal import create_once, make_folder, move
+from xrdcommon.spool.journal import create_once, explain_refusals, make_folder, move
 from xrdcommon.spool.lease import PATIENCE, Lease
 from xrdcommon.spool.records import Record, Rejections, streams
 from xrdcommon.spool.spool import Spool
@@ -162,22 +161,31 @@ class Stream:
             patience: seconds to watch a producer on another machine that shows no life.
 
         """
-        layout = spool.layout
-        while True:
-            for number in streams(layout):
-                lease = Lease.acquire(layout.stream(number), layout.temporary, patience=patience)
-                if lease is not None:
-                    stream = cls(spool, number, lease)
-                    stream.tidy()
-                    return stream
-            make_folder(layout.stream(max(streams(layout), default=-1) + 1))
+        with explain_refusals(spool.path):
+            while True:
+                for number in streams(spool.layout):
+                    folder = spool.layout.stream(number)
+                    lease = Lease.acquire(folder, spool.layout.temporary, patience=patience)
+                    if lease is not None:
+                        stream = cls(spool, number, lease)
+                        for old in folder.glob("skip.*"):
+                            old.unlink(missing_ok=True)
+                        stream.tidy()
+                        return stream
+                make_folder(spool.layout.stream(max(streams(spool.layout), default=-1) + 1))
 
     def prepare(self, shard: int) -> None:
-        """Make the folder of a shard's record before the shard is ordered."""
+        """Make the folder of a shard's record before the shard is ordered.
+
+        Raises:
+            DiskFullError: no space.
+
+        """
         folder = self.spool.layout.record(self.number, shard).parent
         if not folder.exists():
-            make_folder(folder.parent)
-            make_folder(folder)
+            with explain_refusals(self.spool.path):
+                make_folder(folder.parent)
+                make_folder(folder)
 
     def tidy(self) -> int:
         """Finish publications that were cut short and remove shards that nobody will publish.
@@ -213,9 +221,3 @@ class Stream:
         """Let another producer go on with the stream."""
         self.skip_file.unlink(missing_ok=True)
         self.lease.release()
-
-
-def free_bytes(path: Path) -> int:
-    """Return the space that an ordinary user can still fill."""
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize

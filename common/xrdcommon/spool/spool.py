@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -12,16 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrdcommon import files
-from xrdcommon.errors import DiskFullError, FormatError, MissingFileError, SpoolError
+from xrdcommon.errors import FormatError, MissingFileError, SpoolError
 from xrdcommon.grid import Grid
 from xrdcommon.spool import backlog
-from xrdcommon.spool.journal import create_once, make_folder
+from xrdcommon.spool.journal import create_once, explain_refusals, make_folder
 from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FILE, SPOOL_FORMAT, Layout, check_run_id
 
 if TYPE_CHECKING:
     from xrdcommon.spool.consumer import Consumer
-
-_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 class Spool:
@@ -103,7 +100,7 @@ class Spool:
         """
         path = Path(path).absolute()
         layout = Layout(path)
-        try:
+        with explain_refusals(path):
             path.mkdir(parents=True, exist_ok=True)
             if layout.spool_file.exists():
                 return cls.open(path, configuration, root_seed)
@@ -124,12 +121,6 @@ class Spool:
             }
             create_once(layout.spool_file, description, layout.temporary)
             (path / CREATING_FILE).unlink(missing_ok=True)
-        except DiskFullError:
-            raise
-        except OSError as error:
-            if isinstance(error, MissingFileError) or error.errno not in _CANNOT_WRITE:
-                raise
-            raise SpoolError(f"{path}: cannot make a spool there ({error.strerror}); name another folder") from error
         return cls.open(path, configuration, root_seed)
 
     @staticmethod
@@ -146,21 +137,25 @@ class Spool:
                 f"{path}: not a spool, and it holds other files ({sorted(present)[0]}, ...); name a new folder"
             )
 
-    def check(self, configuration: Mapping[str, Any] | None, root_seed: int | None = None) -> None:
+    def check(
+        self,
+        configuration: Mapping[str, Any] | None,
+        root_seed: int | None = None,
+        made_with: Mapping[str, Any] | None = None,
+    ) -> None:
         """Make sure that the spool was made with this configuration and seed.
+
+        Args:
+            configuration: asked for.
+            root_seed: asked for.
+            made_with: the spool's configuration with what later versions have added; as it is stored by default.
 
         Raises:
             SpoolError: it was not; the message names what differs.
 
         """
-        differences = []
-        if configuration is not None and files.canonical_hash(configuration) != self.configuration_hash:
-            here, there = _flat(configuration), _flat(self.configuration)
-            differences = [
-                f"{key} is {_short(there.get(key, 'not set'))} there, {_short(here.get(key, 'not set'))} asked for"
-                for key in sorted(here.keys() | there.keys())
-                if here.get(key) != there.get(key)
-            ]
+        there = self.configuration if made_with is None else made_with
+        differences = [] if configuration is None else describe_differences(there, configuration)
         if root_seed is not None and root_seed != self.root_seed:
             differences.append(f"seed is {self.root_seed} there, {root_seed} asked for")
         if differences:
@@ -210,7 +205,8 @@ class Spool:
 
     def request_stop(self) -> None:
         """Ask all producers of this spool to finish their shards and stop."""
-        files.write_json(self.layout.stop_file, {"unix_time": time.time(), "pid": os.getpid()})
+        with explain_refusals(self.path):
+            files.write_json(self.layout.stop_file, {"unix_time": time.time(), "pid": os.getpid()})
 
     def stop_requested(self) -> bool:
         """Tell whether producers are asked to stop."""
@@ -218,11 +214,22 @@ class Spool:
 
     def clear_stop(self) -> bool:
         """Forget an earlier request to stop; return whether there was one."""
-        try:
-            self.layout.stop_file.unlink()
-        except FileNotFoundError:
-            return False
+        with explain_refusals(self.path):
+            try:
+                self.layout.stop_file.unlink()
+            except FileNotFoundError:
+                return False
         return True
+
+
+def describe_differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Name the keys by which two configurations differ, with both values."""
+    there, here = _flat(there), _flat(here)
+    return [
+        f"{key} is {_short(there.get(key, 'not set'))} there, {_short(here.get(key, 'not set'))} asked for"
+        for key in sorted(here.keys() | there.keys())
+        if here.get(key) != there.get(key)
+    ]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -37,6 +37,10 @@ def produce(
     space_groups: Annotated[
         str | None, typer.Option(help="natural (default), uniform, or a list such as 2,14,195-230.")
     ] = None,
+    verification: Annotated[
+        str | None,
+        typer.Option(help="Who decides a crystal's space group: spglib, or exact (faster; spglib where in doubt)."),
+    ] = None,
     rows_per_shard: Annotated[int | None, typer.Option(help="Samples of a shard; 1024 by default.")] = None,
     two_theta_min: Annotated[float | None, typer.Option(help="Degrees; 5 by default.")] = None,
     two_theta_max: Annotated[float | None, typer.Option(help="Degrees; 90 by default.")] = None,
@@ -79,7 +83,16 @@ def produce(
     if scheduler_file is not None and workers == 0:
         raise InputError("--scheduler-file with --workers 0: choose a cluster or this process alone")
     asked = Asked(
-        seed, statistics, preset, space_groups, rows_per_shard, two_theta_min, two_theta_max, step, wavelength
+        seed=seed,
+        statistics=statistics,
+        preset=preset,
+        space_groups=space_groups,
+        verification=verification,
+        rows_per_shard=rows_per_shard,
+        two_theta_min=two_theta_min,
+        two_theta_max=two_theta_max,
+        step=step,
+        wavelength=wavelength,
     )
     run(
         open_spool(_path(spool), asked),

@@ -88,6 +88,7 @@ class Coordinator:
         self._not_before = 0.0
         self._backlog = Backlog()
         self._since_look = 0
+        self._bytes_since_look = 0
         self._looked = -LOOK_INTERVAL
         self._start = time.monotonic()
         self.found = self._plan.found
@@ -124,15 +125,22 @@ class Coordinator:
             self._stop.announce()
             with contextlib.suppress(OSError):  # a full disk: tasks that have not begun will fail by themselves
                 self._stream.skip_file.touch()
+        if not self._stop and not self._again and self._plan.complete:
+            return bool(self._running)
         while not self._stop and len(self._running) < self._executor.slots() and self._may_order():
             order = self._next()
             if order is None:
-                return bool(self._running)
+                break
+            try:
+                self._stream.prepare(order.shard)
+            except DiskFullError as error:
+                self._wait_for_space(order, error)
+                break
             self._running.add(order.shard)
             self._executor.submit(order)
         if self._stop:
             return bool(self._running)
-        if not self._running:
+        if not self._running and (self._paused or time.monotonic() < self._not_before):
             time.sleep(POLL)
         return True
 
@@ -144,7 +152,6 @@ class Coordinator:
         if planned is None:
             return None
         shard, rows = planned
-        self._stream.prepare(shard)
         return ShardOrder(
             str(self._spool.path),
             self._spool.uuid,
@@ -167,6 +174,7 @@ class Coordinator:
         self._plan.refresh()
         self._backlog = self._spool.backlog()
         self._since_look = 0
+        self._bytes_since_look = 0
 
     def _may_order(self) -> bool:
         """Tell whether watermarks and disk allow one more shard; say when that changes."""
@@ -195,25 +203,35 @@ class Coordinator:
                 return 0
             self._back_off = 0.0
             self._since_look += 1
+            self._bytes_since_look += result.bytes
             self._plan.done(order.shard, result.rows)
             self.samples += result.rows
             return result.rows
+        if isinstance(result, DiskFullError):
+            self._wait_for_space(order, result)
+        else:
+            self._count_loss(order)
+        return 0
+
+    def _count_loss(self, order: ShardOrder) -> None:
+        """Order again a shard whose worker was lost, but not for ever."""
         self._again.append(order)
-        if result is None:
-            self._lost[order.shard] += 1
-            console.say(f"shard {order.shard} of stream {order.producer}: its worker was lost; the shard is made again")
-            if self._lost[order.shard] >= MAX_LOST:
-                raise XrdError(
-                    f"shard {order.shard} of stream {order.producer}: lost its worker {MAX_LOST} times; "
-                    "out of memory? (`xrdgen produce --workers 0` shows what happens)"
-                )
-            return 0
-        first, longest = self._back_off_range
+        self._lost[order.shard] += 1
+        where = f"shard {order.shard} of stream {order.producer}"
+        if self._lost[order.shard] >= MAX_LOST:
+            raise XrdError(
+                f"{where}: lost its worker {MAX_LOST} times; out of memory? `xrdgen produce --workers 0` shows it"
+            )
+        console.say(f"{where}: its worker was lost; the shard is made again")
+
+    def _wait_for_space(self, order: ShardOrder, error: DiskFullError) -> None:
+        """Order the shard again after a pause that doubles with every failure."""
+        self._again.append(order)
         if time.monotonic() >= self._not_before:
+            first, longest = self._back_off_range
             self._back_off = min(longest, 2 * self._back_off if self._back_off else first)
             self._not_before = time.monotonic() + self._back_off
-            console.say(f"{result}: trying again in {self._back_off:.0f} s; nothing is lost")
-        return 0
+            console.say(f"{error}: trying again in {self._back_off:.0f} s; nothing is lost")
 
     def _note(self) -> str:
         seconds = time.monotonic() - self._start
@@ -221,4 +239,4 @@ class Coordinator:
 
     def _describe_backlog(self) -> str:
         count, size = self._backlog.all_shards + self._since_look, self._backlog.all_bytes
-        return f"backlog {count} shards, {format_bytes(size + self._since_look * self._shard_bytes)}"
+        return f"backlog {count} shards, {format_bytes(size + self._bytes_since_look)}"

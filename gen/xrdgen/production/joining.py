@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xrdcommon import console
-from xrdcommon.errors import InputError, Interrupted
+from xrdcommon.errors import InputError, Interrupted, MissingFileError
 from xrdcommon.files import read_json
 from xrdcommon.spool.spool import Spool
 
@@ -19,6 +19,9 @@ from xrdgen.production.worker_setup import SIGNALS
 
 LONGEST_SHARD = 600.0
 """Seconds that a draining worker may take for the shard it is making."""
+
+AT_ONCE = 2.0
+"""Seconds that a worker gets whose producer has gone: its shard will be made again."""
 
 
 def join(spool: Spool, workers: int, scheduler_file: Path | None = None, wait: float = 60.0) -> None:
@@ -39,9 +42,10 @@ def join(spool: Spool, workers: int, scheduler_file: Path | None = None, wait: f
     """
     if workers < 1:
         raise InputError(f"workers {workers}: must be at least 1")
-    address = _address(scheduler_file or spool.layout.scheduler_file, spool, wait)
+    file = scheduler_file or spool.layout.scheduler_file
+    address = _address(file, spool, wait)
     console.say(f"{workers} workers join the production of {spool.path} at {address}")
-    reason = asyncio.run(_work(address, workers))
+    reason = asyncio.run(_work(file, address, workers))
     if reason:
         raise Interrupted(f"workers stopped by {reason}; the production goes on without them")
     console.say("the production has ended")
@@ -59,8 +63,19 @@ def _address(file: Path, spool: Spool, wait: float) -> str:
     return str(read_json(file)["address"])
 
 
-async def _work(address: str, workers: int) -> str:
-    """Run nannies until all have ended or a signal comes; return the signal's name, empty for none."""
+async def _gone(file: Path, address: str) -> None:
+    """Return when the producer has withdrawn its address or another has put its own there."""
+    while True:
+        await asyncio.sleep(1.0)
+        try:
+            if read_json(file)["address"] != address:
+                return
+        except MissingFileError:
+            return
+
+
+async def _work(file: Path, address: str, workers: int) -> str:
+    """Run nannies until the production ends or a signal comes; return the signal's name, empty for none."""
     dask_config: Any = import_module("dask.config")
     distributed: Any = import_module("distributed")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -87,12 +102,13 @@ async def _work(address: str, workers: int) -> str:
         await asyncio.gather(*nannies)
     except (OSError, TimeoutError, RuntimeError) as error:
         raise InputError(f"{address}: the producer does not answer ({error}); is it still running?") from error
-    ended: asyncio.Future[Any] = asyncio.gather(*(nanny.finished() for nanny in nannies))
-    both: list[asyncio.Future[Any]] = [ended, stopped]
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finished: asyncio.Future[Any] = asyncio.gather(*(nanny.finished() for nanny in nannies))
+    gone = asyncio.ensure_future(_gone(file, address))
+    ends: list[asyncio.Future[Any]] = [finished, gone, stopped]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    gone.cancel()
     if stopped.done():
         console.say(f"{stopped.result()}: workers finish the shards they are making")
-        await asyncio.gather(*(nanny.close(timeout=LONGEST_SHARD) for nanny in nannies))
-        await ended
-        return stopped.result()
-    return ""
+    await asyncio.gather(*(nanny.close(timeout=LONGEST_SHARD if stopped.done() else AT_ONCE) for nanny in nannies))
+    await finished
+    return stopped.result() if stopped.done() else ""

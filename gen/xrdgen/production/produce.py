@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xrdcommon import console
-from xrdcommon.errors import InputError, Interrupted, MissingFileError, SpoolError
+from xrdcommon.errors import InputError, Interrupted, MissingFileError
 from xrdcommon.files import sha256_file
 from xrdcommon.grid import Grid
 from xrdcommon.space_groups import parse_groups
@@ -41,6 +41,7 @@ class Asked:
     statistics: str | None = None
     preset: str | None = None
     space_groups: str | None = None
+    verification: str | None = None
     rows_per_shard: int | None = None
     two_theta_min: float | None = None
     two_theta_max: float | None = None
@@ -79,6 +80,8 @@ class Asked:
             named = self.space_groups in ("natural", "uniform")
             groups = self.space_groups if named else tuple(parse_groups(self.space_groups))
             generator = replace(generator, space_groups=groups)
+        if self.verification is not None:
+            generator = replace(generator, verification=self.verification)
         return simulation, generator
 
 
@@ -94,10 +97,11 @@ def open_spool(path: Path, asked: Asked) -> Spool:
         raise InputError(f"seed {asked.seed}: must be 0 to 2^64 - 1")
     if (path / "spool.json").exists():
         spool = Spool.open(path)
-        configuration = asked.apply(ProductionConfig.from_dict(spool.configuration)).to_dict()
+        made_with = ProductionConfig.from_dict(spool.configuration)
+        configuration = asked.apply(made_with).to_dict()
         if asked.statistics is not None:
             configuration["statistics_sha256"] = sha256_file(embedded.resolve(asked.statistics))
-        spool.check(configuration, asked.seed)
+        spool.check(configuration, asked.seed, made_with.to_dict())
         console.say(f"{spool.path}: going on with the spool made there (seed {spool.root_seed})")
         return spool
     Spool.check_folder(path)
@@ -156,10 +160,7 @@ def produce(
     if spool.clear_stop():
         console.say("an earlier request to drain is cleared")
     with stop_on_signals() as stop:
-        try:
-            stream = Stream.open(spool)
-        except PermissionError as error:
-            raise SpoolError(f"{spool.path}: cannot be written ({error.strerror}); name another folder") from error
+        stream = Stream.open(spool)
         coordinator = None
         try:
             with _executor(spool, workers, scheduler_file, listen) as executor:

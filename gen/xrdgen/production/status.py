@@ -10,7 +10,7 @@ from xrdcommon.space_groups import symbol
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.backlog import format_bytes
 from xrdcommon.spool.lease import State, holder, observe
-from xrdcommon.spool.records import Record, RecordCache
+from xrdcommon.spool.records import Record, RecordCache, streams
 from xrdcommon.spool.spool import Spool
 
 RATE_WINDOW = 60.0
@@ -69,7 +69,7 @@ def rate(records: list[Record], now: float) -> float:
 
 def _streams(spool: Spool, cache: RecordCache) -> list[dict[str, Any]]:
     result = []
-    for producer in sorted({number for number, _, _ in cache}):
+    for producer in streams(spool.layout):
         folder = spool.layout.stream(producer)
         records = cache.of(producer)
         who = holder(folder)

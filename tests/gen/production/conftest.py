@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,21 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def start_toy() -> StartToy:
-    """Start a toy production as a program."""
+def start_toy() -> Iterator[StartToy]:
+    """Start a toy production as a program; what a failing test leaves running is ended."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(spool: Path, *options: object, **environment: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(SUPPORT / "toy_production.py"), str(spool), *map(str, options)],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {key: str(value) for key, value in environment.items()},
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        with process:
+            process.kill()

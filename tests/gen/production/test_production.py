@@ -234,6 +234,17 @@ def test_samples_are_the_total_of_the_spool(tmp_path: Path) -> None:
     assert rows == [(0, 200), (1, 50), (2, 200), (3, 200), (4, 50)]
 
 
+def test_a_full_spool_does_not_keep_a_finished_production(tmp_path: Path) -> None:
+    from toy_production import ToyRows, configuration
+    from xrdgen.production.produce import produce
+
+    spool = Spool.create(tmp_path / "spool", configuration(), 7)
+    marks = Watermarks(high_shards=3, low_shards=0)
+    produce(spool, workers=0, samples=600, factory=ToyRows, marks=marks)
+    produce(spool, workers=0, samples=600, factory=ToyRows, marks=marks)
+    check_complete(spool.path, total=600)
+
+
 def _name(path: Path):
     from xrdcommon.shards import ShardName
 
