@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS
 
 FORMAT_VERSION = 1
 N_LETTERS = 27
+READ_ERRORS = (OSError, ValueError, LookupError, AttributeError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What a damaged file, or one of another kind, raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,13 @@ class Statistics:
 
         file = resolve(path)
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             header = json.loads(arrays.pop("header").tobytes())
             version = header["format"]
         except FileNotFoundError as error:
             raise MissingFileError(f"{file}: no such file") from error
-        except (OSError, ValueError, KeyError, AttributeError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        except READ_ERRORS as error:
             raise FormatError(
                 f"{file}: not a statistics file; make one with `xrdgen statistics build TABLE --out FILE`"
             ) from error
@@ -184,7 +187,7 @@ def group_support(
 
     Args:
         index: (N,) group or system of each point, 0 to n - 1.
-        values: (N, ...) points.
+        values: (N,) or (N, d) points.
         n: number of groups or systems.
         rng: where the order comes from.
 
@@ -195,7 +198,7 @@ def group_support(
     if len(index) != len(values):
         raise InputError(f"{len(index)} indices for {len(values)} support points")
     # sorted by value before the shuffle: the order of the entries in the table leaves no trace
-    columns = values.reshape(len(values), -1)
+    columns = values if values.ndim == 2 else values[:, None]
     order = np.lexsort([*columns.T[::-1], index])
     start = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=n))]).astype(np.int64)
     for first, last in itertools.pairwise(start):

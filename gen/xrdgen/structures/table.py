@@ -97,8 +97,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
             f"{file}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing; "
             "make a structure table with `xrdgen structures import`"
         )
-    table: pd.DataFrame = pd.read_parquet(file)
-    return table
+    return _typed(pd.read_parquet(file))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -106,11 +105,16 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    arrow = pa.Table.from_pandas(_typed(table), preserve_index=False)
     arrow = arrow.replace_schema_metadata({_METADATA_KEY: str(FORMAT_VERSION)})
     buffer = io.BytesIO()
     pq.write_table(arrow, buffer, compression="zstd", compression_level=9)
     write_bytes(path, buffer.getvalue())
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose whole numbers that may be missing are not floats."""
+    return table.astype({"space_group_published": "Int64"})
 
 
 def table_of(rows: list[dict[str, Any]]) -> pd.DataFrame:

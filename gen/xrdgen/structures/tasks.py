@@ -18,7 +18,7 @@ from xrdcommon.files import write_bytes
 from xrdgen.structures.cif import ENTRY_ERRORS, CifEntry, entries, import_entry
 from xrdgen.structures.given import GIVEN_COLUMNS, import_given
 from xrdgen.structures.sources import TABLE_ROWS, Item, icsd_table
-from xrdgen.structures.table import COLUMNS, table_of
+from xrdgen.structures.table import COLUMNS, crystal_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ def _read_table(item: Item, citation: str, part: Part) -> None:
         with part.attempt(item.name, str(record["id"])):
             if item.kind == "table":
                 row = {str(name): value for name, value in record.items()}
-                table_of([row])  # a row that does not fit the types is left out
+                crystal_of(row)
             else:
                 row = import_given({str(name): value for name, value in record.items()}, item.source)
             if citation:
