@@ -98,17 +98,34 @@ async def _work(file: Path, address: str, workers: int) -> str:
         distributed.Nanny(address, nthreads=1, memory_limit=0, dashboard_address=None, death_timeout=60)
         for _ in range(workers)
     ]
-    try:
-        await asyncio.gather(*nannies)
-    except (OSError, TimeoutError, RuntimeError) as error:
-        raise InputError(f"{address}: the producer does not answer ({error}); is it still running?") from error
-    finished: asyncio.Future[Any] = asyncio.gather(*(nanny.finished() for nanny in nannies))
+    finished = asyncio.ensure_future(_live(nannies, address))
     gone = asyncio.ensure_future(_gone(file, address))
     ends: list[asyncio.Future[Any]] = [finished, gone, stopped]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     gone.cancel()
-    if stopped.done():
-        console.say(f"{stopped.result()}: workers finish the shards they are making")
-    await asyncio.gather(*(nanny.close(timeout=LONGEST_SHARD if stopped.done() else AT_ONCE) for nanny in nannies))
-    await finished
+    if finished.done():
+        finished.result()
+    else:
+        finished.cancel()
+        seconds = AT_ONCE
+        if stopped.done():
+            console.say(f"{stopped.result()}: workers finish the shards they are making")
+            seconds = LONGEST_SHARD
+        # A nanny that never reached its producer may refuse to close or hang; its process ends with this one.
+        closing = (asyncio.wait_for(nanny.close(timeout=seconds), seconds + AT_ONCE) for nanny in nannies)
+        await asyncio.gather(finished, *closing, return_exceptions=True)
     return stopped.result() if stopped.done() else ""
+
+
+async def _live(nannies: list[Any], address: str) -> None:
+    """Start nannies and return when all have ended.
+
+    Raises:
+        InputError: nobody answers at the address.
+
+    """
+    try:
+        await asyncio.gather(*nannies)
+    except (OSError, TimeoutError, RuntimeError) as error:
+        raise InputError(f"{address}: the producer does not answer ({error}); is it still running?") from error
+    await asyncio.gather(*(nanny.finished() for nanny in nannies))
