@@ -22,6 +22,7 @@ def report(
       xrdtrain report runs/big --test icsd --out big.html
     """
     from xrdcommon import console
+
     from xrdtrain.report.page import write_report
 
     path = write_report(run, out, test)

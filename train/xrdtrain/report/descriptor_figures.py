@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xrdtrain.report.analysis import Histogram, histogram
 from xrdtrain.report.figure import Figure, Key
 from xrdtrain.report.run_folder import Evaluation
-from xrdtrain.report.svg import Chart
+from xrdtrain.report.svg import Chart, Scale
 
 MIN_PER_BIN: Final = 5
 """Diffractograms below which a bin's error rate is not drawn."""
@@ -74,6 +74,12 @@ def wilson(wrong: NDArray[np.int64], total: NDArray[np.int64]) -> tuple[NDArray[
     return centre - half, centre + half
 
 
+def _ticks(descriptor: Descriptor, limits: tuple[float, float]) -> list[float]:
+    """Return what to label on the axis of a descriptor."""
+    ticks = Scale(*limits, 0.0, 1.0).ticks(6)
+    return [value for value in ticks if value.is_integer()] if descriptor.whole else ticks
+
+
 def _values(evaluation: Evaluation, field: str) -> NDArray[np.float64]:
     """Return a descriptor of the diffractograms whose group is a class."""
     result: NDArray[np.float64] = evaluation.samples[field][evaluation.inside].astype(np.float64)
@@ -108,7 +114,14 @@ def _distribution(
         other_right, other_wrong = synthetic.density()
         highest = max(highest, float((other_right + other_wrong).max()))
     limits = (float(real.edges[0]), float(real.edges[-1]))
-    chart = Chart(limits, (0.0, max(highest, 1e-9) * 1.06), x_label=descriptor.axis, y_label="density", height=280)
+    chart = Chart(
+        limits,
+        (0.0, max(highest, 1e-9) * 1.06),
+        x_label=descriptor.axis,
+        y_label="density",
+        height=280,
+        x_ticks=_ticks(descriptor, limits),
+    )
     titles = [
         f"{low:.4g} to {high:.4g}: {int(good)} right, {int(bad)} wrong"
         for low, high, good, bad in zip(real.edges, real.edges[1:], real.right, real.wrong, strict=False)
@@ -128,7 +141,15 @@ def _distribution(
 def _error_rate(descriptor: Descriptor, real: Histogram, synthetic: Histogram | None, names: tuple[str, str]) -> Figure:
     """Draw the fraction wrong in every bin."""
     limits = (float(real.edges[0]), float(real.edges[-1]))
-    chart = Chart(limits, (0.0, 1.0), x_label=descriptor.axis, y_label="error", height=240, y_format="percent")
+    chart = Chart(
+        limits,
+        (0.0, 1.0),
+        x_label=descriptor.axis,
+        y_label="error",
+        height=240,
+        y_format="percent",
+        x_ticks=_ticks(descriptor, limits),
+    )
     centres = (real.edges[1:] + real.edges[:-1]) / 2
     keys = []
     for item, key in ((synthetic, Key("synthetic", names[1])), (real, Key("test-0", names[0]))):

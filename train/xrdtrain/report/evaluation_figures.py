@@ -65,7 +65,7 @@ def recall(test: Evaluation, synthetic: Evaluation | None) -> Figure:
             f"{group_name(group)}: {percent(value)} of {count} ({key.text})"
             for group, value, count in zip(groups, values, counts, strict=True)
         ]
-        chart.line(places, analysis.trend(values, np.sqrt(counts), len(groups) / 18), f"{key.style} trend")
+        chart.line(places, analysis.trend(values, np.sqrt(counts), max(1.5, len(groups) / 18)), f"{key.style} trend")
         chart.dots(places, values, f"{key.style} soft", titles, 2.6)
     counts = real.counts[groups].astype(np.float64)
     below = Chart(

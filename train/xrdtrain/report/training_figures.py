@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xrdtrain.report.figure import Figure, Key
 from xrdtrain.report.svg import Chart, extent, short
 
-MIN_FIT: Final = 6
+MIN_FIT: Final = 10
 """Points below which no power law is fitted."""
 
 Array = NDArray[np.float64]
@@ -186,7 +186,7 @@ def _error(t: _Training, curves: list[tuple[Key, Array]]) -> Figure:
         factor, slope = law
         shown = t.samples[len(t.samples) // 2 :]
         chart.line(shown, factor * shown**slope, "fit")
-        if slope < -0.01:
+        if slope < -0.02:
             notes.append(
                 f"{key.text} falls as n^{slope:.2f}, so halving it takes {short(2 ** (-1 / slope))} times as many"
             )
