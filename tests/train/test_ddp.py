@@ -36,7 +36,16 @@ def test_two_processes_are_one(tmp_path: Path, make_spool: Any, make_fixed_set: 
             precision=Precision.FP32,
         )
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python", "--"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--no-python",
+        "--",
+    ]
     command += [str(Path(sys.executable).with_name("xrdtrain")), "fit", str(two.path), "--run", str(tmp_path / "b")]
     command += ["--model", "resnet-10-small", "--test", f"real={real}", "--samples", str(samples)]
     command += ["--batch", str(batch), "--eval-every", "270", "--precision", "fp32"]
