@@ -16,6 +16,8 @@ from xrdgen.diffraction.group_tables import group_tables
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.elements import element_table
+from xrdgen.embedded import amcsd_path
+from xrdgen.structures.table import crystal_of, read_table
 from xrdgen.symmetry.operations import operations
 
 OF_THE_MAXIMUM = 1e-6 * 100.0
@@ -172,3 +174,24 @@ def test_f_squared_is_that_of_the_conventional_cell(simulator):
     sodium, chlorine = form_factors(1.0 / (4.0 * peaks.d**2))[[11, 17]]
     np.testing.assert_allclose(peaks.f_squared[0], 16.0 * (chlorine - sodium)[0] ** 2, rtol=1e-9)
     np.testing.assert_allclose(peaks.f_squared[1], 16.0 * (chlorine + sodium)[1] ** 2, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_lines_agree_with_pymatgen_on_real_crystals_of_every_group(simulator, pymatgen_lines, merge_lines):
+    table = read_table(amcsd_path())
+    table = table[table.volume < 600.0]
+    # of every group the smallest ordered and the smallest mixed or partly occupied structure that pymatgen accepts
+    seen = set()
+    for _, row in table.sort_values("volume").iterrows():
+        kind = (row.space_group, bool(row.mixed_occupancy or row.partial_occupancy))
+        if kind in seen:
+            continue
+        crystal = crystal_of(row)
+        if np.bincount(crystal.sites, crystal.occupancies).max() > 1.0 + 1e-8:
+            continue
+        seen.add(kind)
+        peaks = simulator.peaks(crystal)
+        ours = strong(merge_lines(peaks.two_theta, peaks.intensity))
+        assert_same_lines(ours, strong(merge_lines(*pymatgen_lines(crystal, simulator.settings))))
+    assert len({group for group, _ in seen}) > 100
+    assert sum(disordered for _, disordered in seen) > 50
