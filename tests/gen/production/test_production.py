@@ -221,6 +221,31 @@ def test_a_full_disk_pauses_and_loses_nothing(
     check_complete(spool.path, total=1200)
 
 
+def test_a_worker_joins_and_leaves(tmp_path: Path, start_toy: StartToy, uninterrupted: Path) -> None:
+    """`xrdgen worker` from another process: it makes shards, SIGTERM lets it finish the one it has."""
+    path, pids = tmp_path / "spool", tmp_path / "pids"
+    pids.mkdir()
+    environment = {"TOY_PIDS": str(pids), "TOY_SECONDS_PER_BLOCK": "0.1"}
+    producer = start_toy(path, "--samples", SAMPLES, "--workers", 1, **environment)
+    wait_for((path / "control" / "scheduler.json").exists)
+    command = [str(Path(sys.executable).parent / "xrdgen"), "worker", str(path), "--workers", "1"]
+    support = str(Path(__file__).parent / "support")
+    joined = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | environment | {"PYTHONPATH": support}
+    )
+    with joined:
+        wait_for(lambda: len(list(pids.iterdir())) == 2 or producer.poll() is not None)
+        joined.send_signal(signal.SIGTERM)
+        _, text = joined.communicate(timeout=30)
+    assert joined.returncode == 75, text
+    assert "workers finish the shards" in text
+    assert "Traceback" not in text
+    assert len(list(pids.iterdir())) == 2
+    _, text = producer.communicate(timeout=60)
+    assert producer.returncode == 0, text
+    assert ready(path) == ready(uninterrupted)
+
+
 def test_samples_are_the_total_of_the_spool(tmp_path: Path) -> None:
     from toy_production import ToyRows, configuration
     from xrdgen.production.produce import produce
