@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -20,6 +21,8 @@ from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.backlog import Watermarks
 from xrdcommon.spool.journal import read_lines
+
+SUPPORT = Path(__file__).parent / "support"
 
 SAMPLES = 3100  # 15 shards of 200 and one of 100
 
@@ -244,6 +247,46 @@ def test_a_worker_joins_and_leaves(tmp_path: Path, start_toy: StartToy, uninterr
     _, text = producer.communicate(timeout=60)
     assert producer.returncode == 0, text
     assert ready(path) == ready(uninterrupted)
+
+
+def test_production_and_training_killed_at_random(tmp_path: Path, start_toy: StartToy) -> None:
+    """Used once each, by the audit and by the identities in the surviving lineage of checkpoints."""
+    from toy_production import configuration
+
+    path, checkpoint = tmp_path / "spool", tmp_path / "checkpoint.json"
+    Spool.create(path, configuration(), 7)
+    training = [sys.executable, str(SUPPORT / "toy_training.py"), str(path), str(checkpoint), "--samples", str(SAMPLES)]
+    chance = random.Random(5)
+    kills = 0
+    processes: list[subprocess.Popen[str] | None] = [None, None]
+    end = time.monotonic() + 60
+    while not all(process is not None and process.returncode == 0 for process in processes):
+        assert time.monotonic() < end
+        for number in range(2):
+            process = processes[number]
+            if process is None or process.poll() not in (None, 0):
+                processes[number] = (
+                    start_toy(path, "--samples", SAMPLES, TOY_SECONDS_PER_BLOCK=0.02)
+                    if number == 0
+                    else subprocess.Popen(training, stderr=subprocess.PIPE, text=True)
+                )
+        time.sleep(chance.uniform(0.4, 0.8))
+        victim = processes[chance.randrange(2)]
+        if kills < 10 and victim is not None and victim.poll() is None:
+            victim.kill()
+            _, text = victim.communicate()
+            assert "Traceback" not in text
+            kills += 1
+            assert audit(Spool.open(path)).ok
+    for process in processes:
+        assert process is not None
+        process.communicate()
+    assert kills >= 4
+    consumed = json.loads(checkpoint.read_text())["consumed"]
+    assert len(consumed) == len(set(consumed)) == SAMPLES
+    result = audit(Spool.open(path))
+    assert (result.ok, result.produced, result.used, result.lost) == (True, SAMPLES, SAMPLES, 0)
+    assert not list(path.rglob("*.tar"))
 
 
 def test_samples_are_the_total_of_the_spool(tmp_path: Path) -> None:
