@@ -2,10 +2,10 @@
 
     python tests/benchmarks/bench_diffraction.py [--json]
 
-Crystals are those of ../shared/bench where it is there, else random ones of a fixed seed. What is timed: the kernel alone
-(arrays to pattern), `Simulator.pattern` (with its checks), `Simulator.peaks`, and pymatgen's XRDCalculator (peaks only).
-Building input objects is excluded. Agreement of the lines with pymatgen is checked on the way, so that nothing fast and
-wrong is reported.
+Crystals are those of ../shared/bench where it is there, else random ones of a fixed seed. What is timed: the kernel
+alone (arrays to pattern), `Simulator.pattern` (with its checks), `Simulator.peaks`, and pymatgen's XRDCalculator (peaks
+only). Building input objects is excluded. Agreement of the lines with pymatgen is checked on the way, so that
+nothing fast and wrong is reported.
 """
 
 from __future__ import annotations
