@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 from xrdcommon import console
-from xrdcommon.errors import InputError, MissingFileError
+from xrdcommon.errors import InputError, Interrupted, MissingFileError
 from xrdcommon.spool.layout import SPOOL_FILE
 from xrdcommon.spool.spool import Spool
 
@@ -30,7 +30,7 @@ from xrdtrain.metrics import finite
 from xrdtrain.models import Preset, build, default_preset, get_preset, n_parameters
 from xrdtrain.producer import Producer, local_producer
 from xrdtrain.run import load_run
-from xrdtrain.stop import stop_on_signals
+from xrdtrain.stop import StopRequest, stop_on_signals
 from xrdtrain.test_sets import EMBEDDED_NAME, TestSet, embedded_path, open_test_sets, parse_tests
 from xrdtrain.trainer import Trainer
 
@@ -98,7 +98,7 @@ def fit(request: FitRequest) -> dict[str, Any]:
             request.produce_options if ranks.leads else "",
             run / "produce.log",
         ) as producer:
-            _wait_for_source(place, request, producer)
+            _wait_for_source(place, request, producer, stop)
             return _train(request, before, preset, run, place, ranks, stop, producer)
 
 
@@ -109,7 +109,7 @@ def _train(
     run: Path,
     place: Path,
     ranks: Ranks,
-    stop: Any,
+    stop: StopRequest,
     producer: Producer | None,
 ) -> dict[str, Any]:
     """Put everything together and train."""
@@ -228,17 +228,20 @@ def _source_place(request: FitRequest, before: RunConfig | None) -> Path:
     return Path(os.environ.get("XRD_SPOOL") or "spool").absolute()
 
 
-def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None) -> None:
+def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None, stop: StopRequest) -> None:
     """Wait for the spool that a local producer makes; otherwise it must be there.
 
     Raises:
         MissingFileError: nothing is there.
         InputError: something else is there.
+        Interrupted: a signal came.
 
     """
     if request.produce is not None:
         deadline = time.monotonic() + START_PATIENCE
         while not (place / SPOOL_FILE).is_file():
+            if stop:
+                raise Interrupted(f"stopped while waiting for {place}; the same command goes on")
             if producer is not None:
                 producer.check()
             if (place / "zarr.json").is_file():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,14 @@ from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.files import write_json
 
 from xrdtrain import checkpoint, evaluation
+from xrdtrain.agreement import Agreement
 from xrdtrain.config import RunConfig
 from xrdtrain.data.batch import Batch, Source
 from xrdtrain.distributed import Ranks
 from xrdtrain.inference import Precision, Ranking, arithmetic, network_input
 from xrdtrain.metrics import Fresh, Journal, finite
 from xrdtrain.models import Preset
-from xrdtrain.models.presets import Optimiser
+from xrdtrain.optimisers import make_optimiser
 from xrdtrain.producer import Producer
 from xrdtrain.schedule import learning_rate
 from xrdtrain.stop import StopRequest
@@ -44,41 +44,8 @@ CHECKPOINT_SECONDS = 600.0
 NOTE_SECONDS = 1.0
 
 
-def make_optimiser(preset: Preset, model: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """Return the preset's optimiser."""
-    if preset.optimiser is Optimiser.ADAM:
-        return torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.999), fused=True)
-    return torch.optim.AdamW(
-        model.parameters(), lr=rate, betas=(0.9, 0.999), weight_decay=preset.weight_decay, fused=True
-    )
-
-
 Ranked = tuple[NDArray[np.int64], Ranking]
 """Rows of a test set and their ranking."""
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """What all ranks know before a step.
-
-    Attributes:
-        stop: a signal came to one of them.
-        missing: one of them has no batch yet.
-        over: the time is up.
-        save: the last checkpoint is long ago.
-        producer_ended: the local producer has ended properly.
-        producer_died: the local producer died.
-        elapsed: seconds spent on the run, by rank 0's clock.
-
-    """
-
-    stop: bool = False
-    missing: bool = False
-    over: bool = False
-    save: bool = False
-    producer_ended: bool = False
-    producer_died: bool = False
-    elapsed: float = 0.0
 
 
 class Trainer:
