@@ -2,16 +2,48 @@
 
 `kernel` compiles without `fastmath`, so that sums keep their order and results do not depend on the machine's
 whims; a kernel that may be reordered safely asks for `fast_kernel` and says why at its definition.
+
+Compiled kernels are kept in $NUMBA_CACHE_DIR, else in the user's cache folder, in a subfolder named by a hash of all
+kernel sources: Numba itself looks at a kernel's own file only and would run a stale one after a change in a callee.
+Within it, Numba keeps the code of each kind of CPU apart.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _sources_hash() -> str:
+    """Hash the names and bytes of all kernel modules of the package."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent
+    for path in sorted([*package.rglob("*kernels.py"), Path(__file__)]):
+        digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled kernels: the first writable one of the user's choice, cache, temporary folder."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    temporary = Path(tempfile.gettempdir()) / f"xrdstream-{os.getuid()}"
+    for root in ([Path(chosen)] if chosen else []) + [user_cache / "xrdstream", temporary]:
+        existing = next(parent for parent in (root, *root.parents) if parent.exists())
+        if os.access(existing, os.W_OK):
+            return root / f"kernels-{_sources_hash()}"
+    return temporary
+
+
+numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
 
 
 def kernel(function: F) -> F:
