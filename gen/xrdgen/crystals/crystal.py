@@ -150,7 +150,7 @@ class Crystal:
 
     def to_pymatgen(self) -> Structure:
         """Return the conventional cell as a pymatgen Structure, mixed and partial occupancies included."""
-        from pymatgen.core import Lattice, Structure
+        from pymatgen.core import Composition, Lattice, PeriodicSite, Structure
 
         cell = self.full_cell()
         n_positions = int(cell.sites.max()) + 1
@@ -162,7 +162,14 @@ class Crystal:
             name = symbol(int(z))
             species[site][name] = species[site].get(name, 0.0) + float(occupancy)
             coordinates[site] = position
-        return Structure(Lattice(cell.lattice), species, coordinates)
+        vectors = Lattice(cell.lattice)
+        structure = Structure(vectors, ["H"] * n_positions, coordinates)
+        # put in afterwards: published occupancies may add up to 1.001, which the constructor refuses
+        structure.sites = [
+            PeriodicSite(Composition(amounts), position, vectors, skip_checks=True)
+            for amounts, position in zip(species, coordinates, strict=True)
+        ]
+        return structure
 
 
 def _distinct(images: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,9 @@ _NUMBER_KEYS = ("_space_group_IT_number", "_symmetry_Int_Tables_number")
 _SYMBOL_KEYS = ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M")
 _NAME_KEYS = ("_chemical_name_mineral",)
 
+SITE_TOLERANCE = 1e-3
+"""Fractional distance below which images of a site are one: (x, 2x, z) with four digits misses itself by 1.5e-4."""
+
 ENTRY_ERRORS = (
     XrdError,
     ValueError,
@@ -87,7 +90,7 @@ def import_entry(entry: CifEntry, symprec: float, **known: Any) -> dict[str, Any
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen's remarks on rounding and missing items; results are checked below
-        parser = CifParser.from_str(entry.text)
+        parser = CifParser.from_str(entry.text, site_tolerance=SITE_TOLERANCE)
         data = next(iter(parser.as_dict().values()))
         # over-occupied sites are kept and flagged, not scaled
         structures = parser.parse_structures(primitive=False, check_occu=False, symmetrized=False)

@@ -17,7 +17,8 @@ from xrdgen.structures.cif import entries, published_group
 from xrdgen.structures.importing import import_structures, parts_path, rejected_path
 from xrdgen.structures.sources import ICSD_COLUMNS
 from xrdgen.structures.standardise import standardise
-from xrdgen.structures.table import crystal_of, read_table
+from xrdgen.structures.table import CELL_COLUMNS, crystal_of, read_table
+from xrdgen.symmetry.operations import operations
 
 LABELS = ("space_group", "formula", "n_atoms", "n_sites", "prototype_iso", "wyckoff_key", "mixed_occupancy")
 
@@ -138,6 +139,55 @@ def test_zip_and_nothing_to_read(cif_folder: Path, tmp_path: Path) -> None:
 def test_embedded_table_passes_unchanged(tmp_path: Path) -> None:
     import_structures(["embedded:amcsd"], tmp_path / "t.parquet", workers=1)
     pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), read_table("embedded:amcsd"))
+
+
+def asymmetric_cif(row: pd.Series) -> str:
+    """A CIF as databases print it: asymmetric unit, symmetry operations, four digits, charges."""
+    group = operations(int(row["space_group"]))
+    lines = ["data_x"]
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    lines += [f"_cell_{name} {row[column]}(2)" for name, column in zip(names, CELL_COLUMNS, strict=True)]
+    lines += ["loop_", "_symmetry_equiv_pos_as_xyz"]
+    for rotation, translation in zip(group.rotations, group.translations24, strict=True):
+        parts = []
+        for i in range(3):
+            terms = "".join(f"{'+' if v > 0 else '-'}{'xyz'[j]}" for j, v in enumerate(rotation[i]) if v)
+            parts.append(terms + (f"+{translation[i]}/24" if translation[i] else ""))
+        lines.append(f"'{','.join(parts)}'")
+    columns = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy")
+    lines += ["loop_", *(f"_atom_site_{name}" for name in columns)]
+    number = 0
+    for site in json.loads(row["sites"]):
+        for element, occupancy in site["species"].items():
+            number += 1
+            coordinates = " ".join(f"{x:.4f}" for x in site["x"])
+            lines.append(f"{element}{number} {element}2+ {coordinates} {occupancy}")
+    return "\n".join(lines) + "\n"
+
+
+def test_asymmetric_units_with_four_digits(tmp_path: Path) -> None:
+    table = read_table("embedded:amcsd").set_index("id", drop=False)
+    small = table[table["n_atoms"] <= 200]
+    # 10924 and 7016: positions (x, 2x, z) that four digits put beside themselves
+    rows = pd.concat([table.loc[["10924", "7016"]], small.groupby("space_group").head(1).sample(40, random_state=2)])
+    (tmp_path / "cifs").mkdir()
+    for identifier, row in rows.iterrows():
+        (tmp_path / "cifs" / f"{identifier}.cif").write_text(asymmetric_cif(row))
+    import_structures([tmp_path / "cifs"], tmp_path / "t.parquet", workers=1)
+    back = read_table(tmp_path / "t.parquet")
+    back.index = pd.Index([Path(name).stem for name in back["id"]])
+    assert set(back.index) == set(rows.index)
+    for identifier, row in rows.iterrows():
+        for label in LABELS:
+            assert back.loc[identifier, label] == row[label], (identifier, label)
+
+
+def test_occupancies_a_little_over_one_reach_pymatgen() -> None:
+    table = read_table("embedded:amcsd").set_index("id", drop=False)
+    crystal = crystal_of(table.loc["15498"])
+    structure = crystal.to_pymatgen()
+    assert max(site.species.num_atoms for site in structure) == pytest.approx(1.001)
+    assert standardise(structure).space_group == crystal.space_group
 
 
 def write_icsd_export(folder: Path, rows: pd.DataFrame) -> Path:
