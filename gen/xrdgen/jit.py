@@ -10,6 +10,7 @@ Within it, Numba keeps the code of each kind of CPU apart.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -36,11 +37,13 @@ def cache_folder() -> Path:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     temporary = Path(tempfile.gettempdir()) / f"xrdstream-{os.getuid()}"
+    folder = f"kernels-{_sources_hash()}"
     for root in ([Path(chosen)] if chosen else []) + [user_cache / "xrdstream", temporary]:
-        existing = next(parent for parent in (root, *root.parents) if parent.exists())
-        if os.access(existing, os.W_OK):
-            return root / f"kernels-{_sources_hash()}"
-    return temporary
+        with contextlib.suppress(OSError):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            if os.access(root / folder, os.W_OK):
+                return root / folder
+    raise PermissionError(f"no writable folder for compiled kernels; set NUMBA_CACHE_DIR (tried {temporary} last)")
 
 
 numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]

@@ -34,6 +34,6 @@ def test_cache_is_named_by_the_sources_of_all_kernels(tmp_path: Path) -> None:
 
 def test_unwritable_home_is_no_obstacle(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    chosen = folder(NUMBA_CACHE_DIR="/proc/nowhere", XDG_CACHE_HOME="/proc/nowhere", TMPDIR=str(tmp_path))
+    blocked.write_text("no folder can be made below a file")
+    chosen = folder(NUMBA_CACHE_DIR=str(blocked / "a"), XDG_CACHE_HOME=str(blocked), TMPDIR=str(tmp_path))
     assert chosen.is_relative_to(tmp_path)
