@@ -92,7 +92,7 @@ def test_a_users_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="not a spool"):
         Spool.open(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-    with pytest.raises(SpoolError, match="cannot make a spool"):
+    with pytest.raises(SpoolError, match="cannot be written"):
         Spool.create(tmp_path / "thesis.tex" / "spool", CONFIGURATION, 7)
 
 

@@ -88,7 +88,6 @@ class Coordinator:
         self._not_before = 0.0
         self._backlog = Backlog()
         self._since_look = 0
-        self._bytes_since_look = 0
         self._looked = -LOOK_INTERVAL
         self._start = time.monotonic()
         self.found = self._plan.found
@@ -174,7 +173,6 @@ class Coordinator:
         self._plan.refresh()
         self._backlog = self._spool.backlog()
         self._since_look = 0
-        self._bytes_since_look = 0
 
     def _may_order(self) -> bool:
         """Tell whether watermarks and disk allow one more shard; say when that changes."""
@@ -203,7 +201,6 @@ class Coordinator:
                 return 0
             self._back_off = 0.0
             self._since_look += 1
-            self._bytes_since_look += result.bytes
             self._plan.done(order.shard, result.rows)
             self.samples += result.rows
             return result.rows
@@ -238,5 +235,4 @@ class Coordinator:
         return f"{self.samples / seconds:.0f}/s, {self._describe_backlog()}"
 
     def _describe_backlog(self) -> str:
-        count, size = self._backlog.all_shards + self._since_look, self._backlog.all_bytes
-        return f"backlog {count} shards, {format_bytes(size + self._bytes_since_look)}"
+        return f"backlog {self._backlog.all_shards} shards, {format_bytes(self._backlog.all_bytes)}"

@@ -61,6 +61,7 @@ class CrystalRows:
         self._reasons = REASONS
         self._rejections = self._generator.rejections.copy()
         self._accepted = self._generator.accepted.copy()
+        self._rechecked = self._generator.rechecked.copy()
         self._no_reflection: dict[int, int] = {}
 
     def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
@@ -90,12 +91,16 @@ class CrystalRows:
         """Return counts since the last call (see `RowSource`)."""
         accepted = self._generator.accepted - self._accepted
         rejections = self._generator.rejections - self._rejections
+        rechecked = self._generator.rechecked - self._rechecked
         self._accepted = self._generator.accepted.copy()
         self._rejections = self._generator.rejections.copy()
+        self._rechecked = self._generator.rechecked.copy()
         counts: Rejections = {}
         for row in np.flatnonzero((accepted > 0) | rejections.any(axis=1)):
             by_reason = {reason: int(n) for reason, n in zip(self._reasons, rejections[row], strict=True) if n}
             counts[str(row + 1)] = {"accepted": int(accepted[row]), **by_reason}
+            if rechecked[row]:
+                counts[str(row + 1)]["rechecked"] = int(rechecked[row])
         for group, n in self._no_reflection.items():
             counts.setdefault(str(group), {"accepted": 0})["no_reflection"] = n
             counts[str(group)]["accepted"] -= n

@@ -18,6 +18,9 @@ RATE_WINDOW = 60.0
 
 _WORST = 5
 
+_RECHECKS = ("rechecked", "recheck")
+"""Crystals that spglib was asked about again, and those of them it did not confirm."""
+
 
 def status(spool: Spool, cache: RecordCache | None = None) -> dict[str, Any]:
     """Return the state of a spool; the keys are those of `xrdgen status --json`.
@@ -96,10 +99,10 @@ def _crystals(records: list[Record]) -> dict[str, dict[str, int]]:
 
 
 def rejection_rates(crystals: dict[str, dict[str, int]]) -> list[tuple[float, int]]:
-    """Return (share of attempts rejected, space group), worst first; single values drawn again do not count."""
+    """Return (share of attempts rejected, space group), worst first; what is drawn or checked again does not count."""
     rates = []
     for group, counts in crystals.items():
-        attempts = sum(n for reason, n in counts.items() if not reason.endswith("_redraws"))
+        attempts = sum(n for outcome, n in counts.items() if not outcome.endswith(("_redraws", "rechecked")))
         if attempts:
             rates.append((1.0 - counts["accepted"] / attempts, int(group)))
     return sorted(rates, reverse=True)
@@ -123,5 +126,7 @@ def lines(state: dict[str, Any]) -> list[str]:
     ]
     worst = [f"{group} ({symbol(group)}) {share:.1%}" for share, group in rejection_rates(state["crystals"])[:_WORST]]
     text += [f"rejected     most in {', '.join(worst)}"] if worst else []
+    rechecked, refused = (sum(counts.get(key, 0) for counts in state["crystals"].values()) for key in _RECHECKS)
+    text += [f"rechecked    {rechecked} crystals by spglib, {refused} not confirmed"] if rechecked else []
     text += ["drain        requested; producers finish their shards and stop"] if state["stop_requested"] else []
     return text

@@ -30,7 +30,7 @@ XRDGEN = Path(sys.executable).parent / "xrdgen"
 def produced(tmp_path_factory: pytest.TempPathFactory, run_command: Command) -> Path:
     """A small spool of real crystals, made by this process alone."""
     path = tmp_path_factory.mktemp("produced") / "spool"
-    result = run_command("xrdgen", "produce", path, "--workers", 0, "--samples", 56, *SMALL)
+    result = run_command("xrdgen", "produce", path, "--workers", 0, "--samples", 56, *SMALL, timeout=300)
     assert result.returncode == 0, result.stderr
     assert "56 samples made now, 56 ready in 4 shards" in result.stderr
     return path
@@ -43,7 +43,7 @@ def spool(tmp_path: Path, produced: Path) -> Path:
 
 def test_workers_make_the_same_bytes(produced: Path, tmp_path: Path, run_command: Command) -> None:
     path = tmp_path / "spool"
-    result = run_command("xrdgen", "produce", path, "--workers", 2, "--samples", 56, *SMALL)
+    result = run_command("xrdgen", "produce", path, "--workers", 2, "--samples", 56, *SMALL, timeout=300)
     assert result.returncode == 0, result.stderr
     shards, expected = ({f.name: f.read_bytes() for f in (p / "ready").iterdir()} for p in (path, produced))
     assert shards == expected
@@ -87,7 +87,6 @@ def test_status_and_audit_report(spool: Path, run_command: Command) -> None:
     assert {key: status[key] for key in expected} == expected
     assert status["bytes_ready"] == sum(path.stat().st_size for path in (spool / "ready").iterdir())
     assert sum(counts["accepted"] for counts in status["crystals"].values()) == 56
-    assert status["samples_per_second"] > 0
     text = run_command("xrdgen", "status", spool).stdout
     assert "used         21" in text
     assert "stream 0: stopped" in text
@@ -110,6 +109,20 @@ def test_the_spool_is_continued_with_its_own_configuration(spool: Path, run_comm
     assert "request to drain is cleared" in result.stderr
     names = sorted(path.name[:14] for path in (spool / "ready").iterdir())
     assert names == [f"p000000-{shard:06d}"[:14] for shard in range(5)]
+
+
+def test_a_later_version_with_one_more_setting_goes_on(spool: Path, run_command: Command) -> None:
+    file = spool / "spool.json"
+    content = json.loads(file.read_text())
+    del content["configuration"]["generator"]["recheck"]  # as if made before there was such a setting
+    file.write_text(json.dumps(content))
+    result = run_command("xrdgen", "produce", spool, "--workers", 0, "--samples", 60)
+    assert result.returncode == 0, result.stderr
+    content["configuration"]["sample_version"] = 0
+    file.write_text(json.dumps(content))
+    result = run_command("xrdgen", "produce", spool, "--workers", 0, "--samples", 70)
+    assert result.returncode == 2
+    assert "samples of kind 0" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -219,7 +232,7 @@ def test_the_bare_command_with_more_workers_than_cores(tmp_path: Path, run_comma
         time.sleep(0.5)
         producer.send_signal(signal.SIGINT)
         _, text = producer.communicate(timeout=30)
-        _, farewell = joined.communicate(timeout=60)
+        _, farewell = joined.communicate(timeout=150)  # cold kernels compile first
     finally:
         for process in (producer, joined):
             if process is not None and process.poll() is None:
