@@ -60,7 +60,7 @@ class TestSet:
 
 def embedded_path() -> Path:
     """Return the real test set that comes with the package (AMCSD structures of unseen families)."""
-    return Path(str(files("xrdtrain") / "data" / "amcsd-test.zarr"))
+    return Path(str(files("xrdtrain") / "embedded" / "amcsd-test.zarr"))
 
 
 def parse_tests(arguments: Sequence[str]) -> dict[str, Path]:
