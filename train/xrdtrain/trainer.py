@@ -160,8 +160,11 @@ class Trainer:
         self._mark = time.monotonic()
         noted = 0.0
         while self._epoch_samples < self._config.eval_every:
+            begin = time.monotonic()
             batch = self._next_batch()
+            self._waited += time.monotonic() - max(begin, self._mark)  # less what a checkpoint took
             if batch is None:
+                self._seconds += time.monotonic() - self._mark
                 self.finished = True
                 return
             self._step(batch)
@@ -228,7 +231,6 @@ class Trainer:
             if agreed.over:
                 return None
             if not agreed.missing:
-                self._waited += time.monotonic() - begin
                 return batch
             # rank 0's clock, so that all take the same branch
             now = time.monotonic()

@@ -112,11 +112,16 @@ def _small(name: str, network: ResNetSettings, learning_rate: float) -> Preset:
         weight_decay=1e-2,
         schedule=Schedule.ONE_CYCLE,
         samples=400_000,
-        samples_per_epoch=25_600,
+        samples_per_epoch=38_400,
     )
 
 
 _RESIDUAL_10 = ResNetSettings((1, 1, 1, 1), bottleneck=False)
+
+# One learned stride of 16 (0.16 degrees) under a window of 0.31 degrees instead of strides 2 over 0.01 degrees, and
+# kernels of 5. With 35 CPU seconds on one core it saw twice the samples of every fourth point with kernels of 9, and
+# got 31 instead of 27 % of fresh synthetic samples right (learning rates 3e-3 and 1e-3).
+_CPU: dict[str, Any] = {"stem_kernel": 31, "stem_stride": 16, "kernel": 5}
 
 PRESETS = {
     preset.name: preset
@@ -126,7 +131,8 @@ PRESETS = {
         _resnet("resnet-10", (1, 1, 1, 1), bottleneck=False),
         _resnet("resnet-50", (3, 4, 6, 3), bottleneck=True),
         _resnet("resnet-101", (3, 4, 23, 3), bottleneck=True),
-        _small("resnet-10-small", replace(_RESIDUAL_10, width=32, pool_input=4), 1e-3),
+        _small("resnet-10-small", replace(_RESIDUAL_10, width=32, **_CPU), 3e-3),
+        _small("resnet-10-middle", replace(_RESIDUAL_10, width=64, **_CPU), 2e-3),
     )
 }
 """All models by name: the paper's five, then small ones for a CPU."""
