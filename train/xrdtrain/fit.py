@@ -28,7 +28,7 @@ from xrdtrain.distributed import Ranks, connect
 from xrdtrain.inference import Precision, resolve_precision
 from xrdtrain.metrics import finite
 from xrdtrain.models import Preset, build, default_preset, get_preset, n_parameters
-from xrdtrain.producer import Producer, local_producer
+from xrdtrain.producer import Producer, leave_cores_to_producers, local_producer
 from xrdtrain.run import load_run
 from xrdtrain.stop import StopRequest, stop_on_signals
 from xrdtrain.test_sets import EMBEDDED_NAME, TestSet, embedded_path, open_test_sets, parse_tests
@@ -130,6 +130,8 @@ def _train(
         source = FixedSource(place, batch=batch, seed=seed, ranks=ranks, cache=run / "cache", classes=chosen)
     if batch < ranks.world:
         raise InputError(f"batch of {batch} for {ranks.world} processes: each needs at least one sample")
+    if request.produce and ranks.device.type == "cpu":
+        leave_cores_to_producers(request.produce)
     checkpoint.seed_everything(seed)
     model = build(preset, source.grid.n_points, len(source.classes), dropout=source.is_fixed)
     precision = resolve_precision(request.precision, ranks.device)

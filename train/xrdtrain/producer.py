@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shlex
 import signal
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+import torch
 from xrdcommon import console
 from xrdcommon.errors import EXIT_WRONG_INPUT, InputError, Interrupted, MissingFileError
 
@@ -21,6 +23,14 @@ DRAIN_PATIENCE = 60.0
 
 NICE = 19
 """Priority of local producers: the training goes first."""
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Let Linux drain the producer when the training dies, however it dies (runs in the child before exec)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Producer:
@@ -51,7 +61,8 @@ class Producer:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                start_new_session=True,
+                process_group=0,  # but no session of its own: Linux first shares out time to sessions, then by nice
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
         # Whatever the training leaves idle is enough to feed it, and a preempted thread would stall all others
         # at each of the network's barriers.
@@ -117,3 +128,12 @@ def local_producer(spool: Path, workers: int | None, options: str, log: Path) ->
         return
     with Producer(spool, workers, options, log) as producer:
         yield producer
+
+
+def leave_cores_to_producers(workers: int) -> None:
+    """Compute with fewer threads beside local producers: one that waits for a core stalls all the others."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores - workers)
+    if "OMP_NUM_THREADS" not in os.environ and threads < torch.get_num_threads():
+        torch.set_num_threads(threads)
+        console.say(f"training with {threads} of {cores} cores beside {workers} producer workers")

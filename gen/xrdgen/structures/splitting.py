@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.files import sha256_file, write_json
+from xrdcommon.space_groups import N_GROUPS
 
 from xrdgen.embedded import resolve
 from xrdgen.structures.families import components, family_keys, records
@@ -70,8 +70,21 @@ def units_of(table: pd.DataFrame, by: SplitBy) -> NDArray[np.int64]:
     return components(family_keys(row) for row in rows)
 
 
-def draw_test(units: NDArray[np.int64], test_fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Return which rows are in the test part: a fraction of the units (rounded up), not of the rows.
+def draw_test(
+    units: NDArray[np.int64], groups: NDArray[np.int64], test_fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Return which rows are in the test part; units stay whole and both parts keep their share of every space group.
+
+    In each space group units are drawn, every structure with the same chance to bring its unit in, until the fraction
+    is reached of the group's units or of its structures; a unit too large for what is left is passed over. Families
+    differ in size by three orders of magnitude: drawn regardless of group and size, a single one decides whether a
+    common group is all in one part (Pnma: one family holds 3,162 of 3,494 structures).
+
+    Args:
+        units: (N,) number of the unit of every row.
+        groups: (N,) space-group number of every row; a unit of several groups counts in its most frequent one.
+        test_fraction: largest fraction of every group's units (rounded) and structures.
+        seed: of the draw.
 
     Raises:
         InputError: a fraction outside (0, 1), or too few units for two parts.
@@ -80,11 +93,25 @@ def draw_test(units: NDArray[np.int64], test_fraction: float, seed: int) -> NDAr
     if not 0.0 < test_fraction < 1.0:
         raise InputError(f"test fraction {test_fraction}: must be between 0 and 1")
     n_units = int(units.max(initial=-1)) + 1
-    n_test = ceil(test_fraction * n_units - 1e-9)
-    if not 0 < n_test < n_units:
-        raise InputError(f"{n_units} structure families cannot be parted {1 - test_fraction:g} to {test_fraction:g}")
-    chosen = np.random.default_rng(seed).permutation(n_units)[:n_test]
-    return np.isin(units, chosen)
+    sizes = np.bincount(units, minlength=n_units)
+    counts = np.zeros((n_units, N_GROUPS + 1), dtype=np.int64)
+    np.add.at(counts, (units, groups), 1)
+    group_of_unit = counts.argmax(axis=1)
+    # chances proportional to size, without replacement (Efraimidis & Spirakis, Inf. Process. Lett. 97 (2006) 181)
+    order = np.argsort(np.random.default_rng(seed).standard_exponential(n_units) / sizes, kind="stable")
+    in_test = np.zeros(n_units, dtype=np.bool_)
+    for group in np.unique(group_of_unit):
+        candidates = order[group_of_unit[order] == group]
+        room = test_fraction * sizes[candidates].sum() + 1e-9
+        wanted = round(test_fraction * len(candidates))
+        for unit in candidates:
+            if wanted and sizes[unit] <= room:
+                in_test[unit] = True
+                room -= sizes[unit]
+                wanted -= 1
+    if not in_test.any() or in_test.all():
+        raise InputError(f"{n_units} units cannot be parted {1 - test_fraction:g} to {test_fraction:g}")
+    return in_test[units]
 
 
 def unseen(table: pd.DataFrame, statistics: Statistics) -> NDArray[np.bool_]:
@@ -148,7 +175,7 @@ def split_tables(
         paths: structure tables; the split is of their union.
         out: folder.
         by: the unit that stays whole; `unseen` draws nothing and puts unseen families into the test part.
-        test_fraction: of the units.
+        test_fraction: of the units of every space group (see `draw_test`).
         seed: of the draw.
         statistics: for `unseen`.
 
@@ -173,7 +200,7 @@ def split_tables(
         units = units_of(table, SplitBy.STRUCTURE_TYPE)
     else:
         units = units_of(table, by)
-        is_test = draw_test(units, test_fraction, seed)
+        is_test = draw_test(units, table["space_group"].to_numpy(np.int64), test_fraction, seed)
     report = SplitReport(
         by=by.value,
         seed=None if by == SplitBy.UNSEEN else seed,

@@ -148,9 +148,9 @@ def test_embedded_statistics_are_amcsd_training_part_and_materials_project(tmp_p
     write_table(tmp_path / "train.parquet", table[~unseen(table, whole)])
     merged = build_statistics([tmp_path / "train.parquet"], merge=["embedded:statistics-materials-project"])
     assert_same_statistics(merged, whole)
-    assert len(whole.classes()) == 80
+    assert len(whole.classes()) == 89
     record = json.loads((Path(__file__).parents[3] / "gen/xrdgen/data/embedded.json").read_text())
-    assert record["classes"] == 80
+    assert record["classes"] == 89
     assert record["statistics_structures"] == whole.n_structures.sum()
     for name, digest in record["outputs"].items():
         assert sha256_file(Path(__file__).parents[3] / "gen/xrdgen/data" / name) == digest
@@ -203,8 +203,8 @@ def test_licensed_source_is_marked(rows: list[dict[str, Any]], tmp_path: Path) -
 def test_show(tmp_path: Path) -> None:
     statistics = Statistics.load("embedded:statistics")
     figures = summary(statistics)
-    assert figures["structures"] == 31088
-    assert len(figures["classes"]) == 80
+    assert figures["structures"] == 33214
+    assert len(figures["classes"]) == 89
     rock_salt = group_summary(statistics, 225)
     assert rock_salt["symbol"] == "Fm-3m"
     assert sum(rock_salt["elements_per_structure"].values()) == rock_salt["structures"]

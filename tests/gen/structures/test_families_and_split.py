@@ -66,17 +66,37 @@ def test_a_chain_is_one_component() -> None:
     assert components([["a", "b"], ["b", "c"], ["c"], ["d"]]).tolist() == [0, 0, 0, 1]
 
 
-def test_test_fraction_is_of_the_units_and_the_draw_is_of_the_seed() -> None:
-    units = np.repeat(np.arange(10), np.arange(1, 11))
-    is_test = draw_test(units, 0.3, 5)
-    assert len(set(units[is_test])) == 3
+def test_both_parts_keep_their_share_of_every_group() -> None:
+    # three groups: many small units; one that dwarfs the others; a single unit
+    sizes = np.array([*np.ones(100, dtype=int), 900, *np.full(20, 5), 7])
+    unit_group = np.array([*np.full(100, 2), *np.full(21, 62), 225])
+    units = np.repeat(np.arange(len(sizes)), sizes)
+    groups = unit_group[units]
+    is_test = draw_test(units, groups, 0.3, 5)
     assert not set(units[is_test]) & set(units[~is_test])
-    assert (draw_test(units, 0.3, 5) == is_test).all()
-    assert any((draw_test(units, 0.3, seed) != is_test).any() for seed in range(5))
+    for group in (2, 62, 225):
+        rows = groups == group
+        assert is_test[rows].mean() <= 0.3
+        n_units = len(set(units[rows]))
+        assert len(set(units[rows & is_test])) == (round(0.3 * n_units) if n_units > 1 else 0)
+    assert (draw_test(units, groups, 0.3, 5) == is_test).all()
+    assert any((draw_test(units, groups, 0.3, seed) != is_test).any() for seed in range(5))
+
+
+def test_large_units_are_not_kept_out_of_the_test_part() -> None:
+    sizes = np.array([*np.ones(30, dtype=int), *np.full(30, 9)])
+    units = np.repeat(np.arange(60), sizes)
+    groups = np.full(len(units), 14)
+    n_test = [draw_test(units, groups, 0.3, seed).sum() for seed in range(40)]
+    assert 0.2 * len(units) < np.mean(n_test) <= 0.3 * len(units)
+
+
+def test_impossible_splits_are_refused() -> None:
+    units = np.repeat(np.arange(10), np.arange(1, 11))
     with pytest.raises(InputError, match="test fraction"):
-        draw_test(units, 1.0, 0)
+        draw_test(units, np.full(len(units), 1), 1.0, 0)
     with pytest.raises(InputError, match="cannot be parted"):
-        draw_test(np.zeros(4, dtype=np.int64), 0.3, 0)
+        draw_test(np.zeros(4, dtype=np.int64), np.full(4, 1), 0.3, 0)
 
 
 def test_split_writes_whole_families_and_says_what_is_shared(tmp_path: Path) -> None:
@@ -84,7 +104,7 @@ def test_split_writes_whole_families_and_says_what_is_shared(tmp_path: Path) -> 
     train, test = read_table(tmp_path / "train.parquet"), read_table(tmp_path / "test.parquet")
     assert len(train) == report.train
     assert len(train) + len(test) == 4722
-    assert report.test_units == -(-report.units * 3 // 10)
+    assert 0.05 * 4722 < report.test <= 0.3 * 4722
     for kind in ("wyckoff_keys", "names_and_groups", "prototypes"):
         assert report.shared[kind]["both"] == 0
     assert not {k for r in records(train) for k in family_keys(r)} & {k for r in records(test) for k in family_keys(r)}
@@ -111,7 +131,7 @@ def test_no_family_of_the_embedded_test_set_is_in_the_statistics() -> None:
     statistics = Statistics.load("embedded:statistics")
     table = read_table("embedded:amcsd")
     is_test = unseen(table, statistics)
-    assert is_test.sum() == 976
+    assert is_test.sum() == 402
     seen = statistics.family_hashes
     rows = records(table)
     for record, test in zip(rows, is_test, strict=True):
@@ -135,7 +155,7 @@ def test_embedded_test_set_is_the_test_part_of_the_split_of_the_union(shared_dat
     amcsd = read_table("embedded:amcsd")
     write_table(tmp_path / "mp.parquet", other)
     report = split_tables([tmp_path / "mp.parquet", "embedded:amcsd"], tmp_path / "parts")
-    assert (report.train, report.test, report.units) == (31150, 11625, 5515)
+    assert (report.train, report.test, report.units) == (33226, 9549, 5515)
     test = read_table(tmp_path / "parts" / "test.parquet")
     expected = test[test["source"] == "AMCSD"]["id"].tolist()
     assert amcsd[unseen(amcsd, Statistics.load("embedded:statistics"))]["id"].tolist() == expected
