@@ -16,6 +16,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from xrdcommon.errors import InputError
+
 
 class Purpose(IntEnum):
     """What a random stream of one sample is for; each has its own substream."""
@@ -37,6 +39,25 @@ class SampleIdentity:
     def __str__(self) -> str:
         """Give the identity as it is printed and typed."""
         return f"{self.run:016x}:{self.producer}:{self.shard}:{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> SampleIdentity:
+        """Read an identity as it is printed: RUN:PRODUCER:SHARD:INDEX, the run in hexadecimal.
+
+        Raises:
+            InputError: not four such numbers.
+
+        """
+        try:
+            run, producer, shard, index = text.split(":")
+            numbers = int(run, 16), int(producer), int(shard), int(index)
+        except ValueError:
+            numbers = (-1, -1, -1, -1)
+        if not all(0 <= number < 2**64 for number in numbers):
+            raise InputError(
+                f"identity '{text}': must be RUN:PRODUCER:SHARD:INDEX, the run in hexadecimal (000000000000002a:0:17:5)"
+            )
+        return cls(*numbers)
 
 
 def philox_key(run: int, producer: int) -> tuple[int, int]:

@@ -24,13 +24,18 @@ def sample(
     statistics: Annotated[str, typer.Option(help="Statistics file, or embedded:statistics.")] = "embedded:statistics",
     out: Annotated[Path | None, typer.Option(help="CIF to write: X.cif, or X-1.cif, X-2.cif ... for several.")] = None,
     min_structures: Annotated[int, typer.Option(help="Leave out groups with fewer structures.")] = 50,
+    spool: Annotated[Path | None, typer.Option(help="Draw a sample of this spool again; with --identity.")] = None,
+    identity: Annotated[str | None, typer.Option(help="RUN:PRODUCER:SHARD:INDEX of that sample.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw synthetic crystals and print them; write them as CIF with --out.
 
+    With --spool and --identity, draw the crystal of one sample of a production again.
+
     \b
     Example:
       xrdgen sample -n 3 --space-group 14,62,225 --out crystals.cif
+      xrdgen sample --spool spool --identity 000000000000002a:0:17:5 --out crystal.cif
     """
     from xrdcommon.identity import SampleIdentity
     from xrdcommon.space_groups import parse_groups
@@ -41,12 +46,17 @@ def sample(
     from xrdgen.embedded import resolve
     from xrdgen.statistics.model import Statistics
 
+    if (spool is None) != (identity is None):
+        raise InputError("--spool and --identity belong together: the spool says how its samples were drawn")
     if n < 1:
         raise InputError(f"-n {n}: must be at least 1")
     if not 0 <= seed < 2**64:
         raise InputError(f"--seed {seed}: must be 0 to 2^64 - 1")
     if out is not None and out.suffix.lower() != ".cif":
         raise InputError(f"--out {out}: crystals are written as CIF; the name must end in .cif")
+    if spool is not None and identity is not None:
+        _redraw(spool, SampleIdentity.parse(identity), out, as_json=as_json)
+        return
     groups = space_group if space_group in ("natural", "uniform") else tuple(parse_groups(space_group))
     settings = GeneratorSettings(space_groups=groups, min_structures=min_structures)
     generator = CrystalGenerator(Statistics.load(resolve(statistics)), settings)
@@ -66,6 +76,26 @@ def sample(
     console.say(f"{n} crystals of {attempts} drawn, every space group verified (spglib, {settings.symprec:g} Å)")
     if paths:
         console.say(f"written: {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else ""))
+
+
+def _redraw(path: Path, identity: SampleIdentity, out: Path | None, *, as_json: bool) -> None:
+    """Print a sample of a spool, drawn again."""
+    from xrdcommon.spool.spool import Spool
+
+    from xrdgen.crystals.cif import write_cifs
+    from xrdgen.production.rows import redraw
+
+    drawn = redraw(Spool.open(path), identity)
+    paths = [] if out is None else write_cifs(out, [drawn.crystal], [str(identity)])
+    size = float(drawn.record["crystallite_size"])
+    if as_json:
+        file = str(paths[0]) if paths else None
+        console.emit_json([{**_record(identity, drawn.crystal, file), "crystallite_size": size}])
+        return
+    _print_table([drawn.crystal])
+    console.say(f"sample {identity} of {path}, drawn again; its diffractogram has crystallites of {size:.1f} nm")
+    if paths:
+        console.say(f"written: {paths[0]}")
 
 
 def _record(identity: SampleIdentity, crystal: Crystal, path: str | None) -> dict[str, Any]:

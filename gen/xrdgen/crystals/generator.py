@@ -20,6 +20,7 @@ extrapolate to cells larger than any real one. Every refusal counts as one of th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,7 @@ from xrdgen.crystals.sampler_kernels import (
     GROUP,
     MAX_ATTEMPTS,
     N_REASONS,
+    NO_REFLECTION,
     RECHECK,
     CrystalArrays,
     draw_group,
@@ -57,6 +59,7 @@ REASONS = (
     "symmetry",
     "undetermined",
     "recheck",
+    "no_reflection",
     "lattice_redraws",
     "density_factor_redraws",
 )
@@ -65,12 +68,16 @@ REASONS = (
 `sites`: too many atoms in the asymmetric unit. `positions`: no free Wyckoff position left. `atomic_volume`: V_atomic
 above the largest of the group's structures. `volume`: the cell is too large. `symmetry`: another space group was found.
 `undetermined`: none was found (atoms closer than the tolerance). `recheck`: spglib did not confirm what the exact test
-had confirmed (never seen so far). Each of these ends an attempt. The last two count single values drawn again within
+had confirmed (never seen so far). `no_reflection`: the caller of `draw_into` did not accept the crystal, because it has
+no diffractogram on the grid in use. Each of these ends an attempt. The last two count single values drawn again within
 an attempt: a lattice that is none, a density factor that leaves no room for the atoms.
 """
 
-N_ATTEMPT_REASONS = 7
+N_ATTEMPT_REASONS = 8
 """The first of `REASONS` end an attempt: attempts = accepted + their sum."""
+
+Accept = Callable[[int, CrystalArrays], bool]
+"""A last check of a crystal whose symmetry is verified, by space group and arrays; a function of nothing else."""
 
 
 class CrystalGenerator:
@@ -126,8 +133,21 @@ class CrystalGenerator:
         group = self.draw_into(self._arrays, identity, purpose)
         return crystal_of(group, self._arrays)
 
-    def draw_into(self, arrays: CrystalArrays, identity: SampleIdentity, purpose: Purpose = Purpose.CRYSTAL) -> int:
+    def draw_into(
+        self,
+        arrays: CrystalArrays,
+        identity: SampleIdentity,
+        purpose: Purpose = Purpose.CRYSTAL,
+        accept: Accept | None = None,
+    ) -> int:
         """Fill preallocated arrays (see `empty_arrays`) with the crystal of an identity; return its space group.
+
+        Args:
+            arrays: output.
+            identity: all that is random follows from it.
+            purpose: of the random stream.
+            accept: asked about every crystal that passed all else. What it refuses is one more failed attempt in the
+                same space group (`no_reflection`), so that the frequencies of the groups stay true.
 
         Raises:
             InputError: its group yields no crystal within `MAX_ATTEMPTS` attempts.
@@ -146,6 +166,8 @@ class CrystalGenerator:
                 refuse(progress, rejections, int(verdict))
             elif self._is_refuted(group, arrays):
                 refuse(progress, rejections, RECHECK)
+            elif accept is not None and not accept(group, arrays):
+                refuse(progress, rejections, NO_REFLECTION)
             else:
                 self.accepted[group - 1] += 1
                 return group

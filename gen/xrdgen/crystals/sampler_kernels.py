@@ -21,8 +21,19 @@ from xrdgen.crystals.tables import SamplerTables
 from xrdgen.jit import kernel
 
 # why an attempt ended (the order of `generator.REASONS`), and redraws of a single value
-SITES, POSITIONS, ATOMIC_VOLUME, VOLUME, SYMMETRY, UNDETERMINED, RECHECK, LATTICE, DENSITY_FACTOR = range(9)
-N_REASONS = 9
+(
+    SITES,
+    POSITIONS,
+    ATOMIC_VOLUME,
+    VOLUME,
+    SYMMETRY,
+    UNDETERMINED,
+    RECHECK,
+    NO_REFLECTION,
+    LATTICE,
+    DENSITY_FACTOR,
+) = range(10)
+N_REASONS = 10
 PASSED = -1
 
 MAX_FAILURES = 20
@@ -266,7 +277,7 @@ def next_candidate(
         tables: statistics and Wyckoff positions.
         progress: (4,) group, number of elements, failures with it, attempts; begun by `draw_group`.
         crystal: output.
-        rejections: (9,) counts by reason, added to.
+        rejections: (10,) counts by reason, added to.
 
     Returns:
         False if `MAX_ATTEMPTS` did not suffice.

@@ -31,6 +31,7 @@ from xrdgen.elements import symbol
 __all__ = [
     "CrystalArrays",
     "Diffractogram",
+    "NoReflectionError",
     "Peaks",
     "SimulationSettings",
     "Simulator",
@@ -49,6 +50,10 @@ MAX_TERMS = 20_000_000_000
 
 LAST_TWO_THETA = 179.9
 """Reflections nearer to 180 degrees than this are left out: their Lorentz factor and width diverge."""
+
+
+class NoReflectionError(InputError):
+    """No reflection of a crystal reaches the grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,8 @@ class Simulator:
         Raises:
             InputError: a cell without volume or against its symmetry, no atoms, positions that are not numbers,
                 elements without form factor, occupancies outside (0, 1], a cell too large to simulate, a size outside
-                the settings, no reflection in reach of the grid.
+                the settings.
+            NoReflectionError: no reflection in reach of the grid.
 
         """
         smallest, largest = self.settings.size_min, self.settings.size_max
@@ -216,7 +222,7 @@ class Simulator:
             out,
         )
         if not reached:
-            raise InputError(self._no_reflection(crystal))
+            raise NoReflectionError(self._no_reflection(crystal))
         return out
 
     def peaks(self, crystal: Crystal) -> Peaks:
@@ -246,7 +252,7 @@ class Simulator:
         inside = (two_theta >= grid.two_theta_min) & (two_theta <= grid.two_theta_max)
         strongest = intensity[inside].max(initial=0.0)
         if strongest <= 0.0:
-            raise InputError(self._no_reflection(crystal))
+            raise NoReflectionError(self._no_reflection(crystal))
         intensity *= 100.0 / strongest
         chosen = np.flatnonzero(inside & (intensity > WEAKEST_PEAK))
         chosen = chosen[np.argsort(two_theta[chosen], kind="stable")]

@@ -10,7 +10,14 @@ import pytest
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.identity import Purpose, SampleIdentity
 from xrdgen.crystals.crystal import Crystal
-from xrdgen.crystals.generator import N_ATTEMPT_REASONS, REASONS, CrystalGenerator, GeneratorSettings
+from xrdgen.crystals.generator import (
+    N_ATTEMPT_REASONS,
+    REASONS,
+    CrystalGenerator,
+    GeneratorSettings,
+    crystal_of,
+    empty_arrays,
+)
 from xrdgen.crystals.sampler_kernels import MAX_FAILURES, N_REASONS, CrystalArrays
 from xrdgen.crystals.verify import SpglibVerifier, Verdict, find_space_group
 from xrdgen.statistics.model import Statistics
@@ -143,6 +150,31 @@ def test_group_frequencies_survive_rejection(statistics: Statistics) -> None:
     symmetry = REASONS.index("symmetry")
     assert generator.rejections[207, symmetry] > 5 * generator.rejections[18, symmetry]
     assert generator.rejections[[row for row in range(230) if row not in (18, 207)]].sum() == 0
+
+
+def test_what_the_caller_does_not_accept_is_a_failed_attempt(statistics: Statistics) -> None:
+    """Refused crystals leave the frequencies of the groups alone, and the identity still decides everything."""
+    settings = GeneratorSettings(space_groups=(19, 62))
+    generator, plain = CrystalGenerator(statistics, settings), CrystalGenerator(statistics, settings)
+    arrays = empty_arrays(settings.max_sites)
+
+    def large(group: int, candidate: CrystalArrays) -> bool:
+        return group == 62 or float(candidate.cell[:3].prod()) > 1000.0
+
+    n = 300
+    for index in range(n):
+        identity = SampleIdentity(6, 0, 0, index)
+        group = generator.draw_into(arrays, identity, accept=large)
+        assert group == plain.draw(identity).space_group
+        assert large(group, arrays)
+    refused = generator.rejections[:, REASONS.index("no_reflection")]
+    assert refused[18] > n / 4
+    assert refused.sum() == refused[18]
+    np.testing.assert_array_equal(generator.accepted, plain.accepted)
+    crystal = crystal_of(group, arrays)
+    alone = CrystalGenerator(statistics, settings)
+    assert alone.draw_into(arrays, identity, accept=large) == group
+    assert same(crystal, crystal_of(group, arrays))
 
 
 def test_a_crystal_with_more_symmetry_is_refused(statistics: Statistics) -> None:

@@ -50,9 +50,11 @@ def test_workers_make_the_same_bytes(produced: Path, tmp_path: Path, run_command
 
 
 def test_every_sample_can_be_drawn_again(produced: Path) -> None:
+    """By `redraw`, and step by step from generator and simulator."""
     from xrdgen.crystals.generator import CrystalGenerator
     from xrdgen.diffraction.simulator import Simulator
     from xrdgen.production.config import ProductionConfig
+    from xrdgen.production.rows import redraw
     from xrdgen.statistics.model import Statistics
 
     opened = Spool.open(produced)
@@ -74,8 +76,41 @@ def test_every_sample_can_be_drawn_again(produced: Path) -> None:
         assert sample["composition"].sum() == pytest.approx(sample["n_atoms"])
         pattern = simulator.pattern(crystal, size)
         np.testing.assert_array_equal(shard.patterns[row], pattern.astype(np.float16))
+        again = redraw(opened, identity)
+        assert again.record.tobytes() == sample.tobytes()
+        np.testing.assert_array_equal(again.pattern, pattern)
+        np.testing.assert_array_equal(again.crystal.positions, crystal.positions)
     assert shard.patterns.max() == 1.0
     assert shard.patterns.min() >= 0.0
+
+
+def test_only_samples_of_the_spool_are_drawn_again(produced: Path) -> None:
+    from xrdcommon.errors import InputError
+    from xrdgen.production.rows import redraw
+
+    opened = Spool.open(produced)
+    with pytest.raises(InputError, match="has run 0000000000000003; name the spool"):
+        redraw(opened, SampleIdentity(4, 0, 0, 0))
+    with pytest.raises(InputError, match="index must be 0 to 15"):
+        redraw(opened, SampleIdentity(3, 0, 0, 16))
+
+
+def test_a_sample_is_drawn_again_by_command(produced: Path, tmp_path: Path, run_command: Command) -> None:
+    shard = read_shard(sorted((produced / "ready").iterdir())[1])
+    cif = tmp_path / "again.cif"
+    identity = "0000000000000003:0:1:4"
+    result = run_command("xrdgen", "sample", "--spool", produced, "--identity", identity, "--out", cif, "--json")
+    assert result.returncode == 0, result.stderr
+    (crystal,) = json.loads(result.stdout)
+    sample = shard.samples[4]
+    assert (crystal["identity"], crystal["space_group"]) == (identity, sample["space_group"])
+    assert np.float32(crystal["crystallite_size"]) == sample["crystallite_size"]
+    np.testing.assert_array_equal(np.float32(crystal["cell"]), sample["lattice"])
+    assert cif.exists()
+    for wrong in (["--identity", identity], ["--spool", produced, "--identity", "3:0:1"]):
+        result = run_command("xrdgen", "sample", *wrong)
+        assert result.returncode == 2
+        assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_status_and_audit_report(spool: Path, run_command: Command) -> None:
