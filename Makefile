@@ -14,6 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 DEMO := demo
 DEMO_TIME ?= 5m
 DEMO_WORKERS ?= 2
+DEMO_PRODUCE ?= --verification exact --high-watermark 2GB
 
 .PHONY: help install demo test lint format bench clean
 
@@ -82,7 +83,8 @@ $(DEMO)/test.zarr/zarr.json: $(DEMO)/split/test.parquet
 demo: $(DEMO)/statistics.npz $(DEMO)/test.zarr/zarr.json
 	@echo "== 5/6 produce and train at the same time"
 	$(BIN)/xrdtrain fit $(DEMO)/spool --run $(DEMO)/run --test amcsd=$(DEMO)/test.zarr --max-time $(DEMO_TIME) \
-		--produce $(DEMO_WORKERS) --produce-options "--statistics $(DEMO)/statistics.npz"
-	@echo "== 6/6 audit and report"
+		--produce $(DEMO_WORKERS) --produce-options "--statistics $(DEMO)/statistics.npz $(DEMO_PRODUCE)"
+	@echo "== 6/6 audit, evaluation, report"
+	$(BIN)/xrdtrain evaluate $(DEMO)/run
 	$(BIN)/xrdgen audit $(DEMO)/spool
 	$(BIN)/xrdtrain report $(DEMO)/run

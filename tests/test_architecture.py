@@ -47,6 +47,8 @@ def test_module_is_of_one_concept(path: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            if names == ["UnpicklingError", "pickle"]:
+                continue  # what torch raises when it refuses to unpickle
             assert not any(name.split(".")[0] in {"pickle", "dill", "joblib"} for name in names), (
                 "no pickle of user data"
             )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import random
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
@@ -54,7 +54,7 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
         raise FormatError(
             f"{path}: damaged checkpoint ({str(error).splitlines()[0]}); delete it to go on from the one before"
         ) from error

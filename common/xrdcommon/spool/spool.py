@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 import uuid as uuids
@@ -16,6 +17,9 @@ from xrdcommon.grid import Grid
 from xrdcommon.spool import backlog
 from xrdcommon.spool.journal import create_once, explain_refusals, make_folder
 from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FILE, SPOOL_FORMAT, Layout, check_run_id
+
+SEED_BITS = 48
+"""Of a seed nobody chose; JSON readers with floating-point integers still read it exactly."""
 
 if TYPE_CHECKING:
     from xrdcommon.spool.consumer import Consumer
@@ -83,7 +87,7 @@ class Spool:
         cls,
         path: Path | str,
         configuration: Mapping[str, Any],
-        root_seed: int,
+        root_seed: int | None = None,
         extra_files: Mapping[str, Path] | None = None,
     ) -> Spool:
         """Make a spool in a new or empty folder, or open the one that is there if it is the same.
@@ -91,7 +95,8 @@ class Spool:
         Args:
             path: the folder.
             configuration: JSON values; must hold `grid`.
-            root_seed: the run part of every sample's identity, 0 to 2^64 - 1.
+            root_seed: the run part of every sample's identity, 0 to 2^64 - 1; None: that of the spool that is there,
+                else a random one. (Of producers started together, the first one makes the spool.)
             extra_files: files to copy into the spool, by their name there.
 
         Raises:
@@ -114,7 +119,7 @@ class Spool:
             description = {
                 "xrdstream_spool": SPOOL_FORMAT,
                 "uuid": str(uuids.uuid4()),
-                "root_seed": root_seed,
+                "root_seed": secrets.randbits(SEED_BITS) if root_seed is None else root_seed,
                 "created": time.time(),
                 "configuration_hash": files.canonical_hash(configuration),
                 "configuration": dict(configuration),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,8 +28,6 @@ from xrdgen.production.shard_task import RowFactory
 from xrdgen.production.stopping import stop_on_signals
 
 DEFAULT_STATISTICS = "embedded:statistics"
-_SEED_BITS = 48
-"""Of a seed nobody chose; JSON readers with floating-point integers still read it exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +113,8 @@ def open_spool(path: Path, asked: Asked) -> Spool:
         preset="pure" if asked.preset is None else asked.preset,
         rows_per_shard=1024 if asked.rows_per_shard is None else asked.rows_per_shard,
     )
-    seed = secrets.randbits(_SEED_BITS) if asked.seed is None else asked.seed
-    spool = Spool.create(path, new.to_dict(), seed, {STATISTICS_FILE: statistics})
-    console.say(f"{spool.path}: new spool, {len(spool.classes)} space groups, {spool.grid}, seed {seed}")
+    spool = Spool.create(path, new.to_dict(), asked.seed, {STATISTICS_FILE: statistics})
+    console.say(f"{spool.path}: new spool, {len(spool.classes)} space groups, {spool.grid}, seed {spool.root_seed}")
     return spool
 
 

@@ -75,7 +75,7 @@ def test_killed_again_and_again_gives_the_same_bytes(tmp_path: Path, uninterrupt
     kills = 0
     while kills < 8:
         before = n_ready(path)
-        producer = start_toy(path, "--samples", SAMPLES, TOY_SECONDS_PER_BLOCK=0.02)
+        producer = start_toy(path, "--samples", SAMPLES, TOY_SECONDS_PER_BLOCK=0.04)
         wait_for(lambda: n_ready(path) > before or producer.poll() is not None)  # noqa: B023
         time.sleep(chance.uniform(0.0, 0.1))
         producer.kill()
@@ -266,7 +266,7 @@ def test_production_and_training_killed_at_random(tmp_path: Path, start_toy: Sta
             process = processes[number]
             if process is None or process.poll() not in (None, 0):
                 processes[number] = (
-                    start_toy(path, "--samples", SAMPLES, TOY_SECONDS_PER_BLOCK=0.02)
+                    start_toy(path, "--samples", SAMPLES, TOY_SECONDS_PER_BLOCK=0.04)
                     if number == 0
                     else subprocess.Popen(training, stderr=subprocess.PIPE, text=True)
                 )
