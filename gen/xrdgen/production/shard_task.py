@@ -16,6 +16,7 @@ from xrdcommon.spool.producer import Draft, finish_shard
 from xrdcommon.spool.spool import Spool
 
 from xrdgen.production.rows import RowSource
+from xrdgen.production.storage import StoredPatterns
 
 RowFactory = Callable[[Spool], RowSource]
 """Makes the rows of a spool; pickled by reference, so it lives in an installed module."""
@@ -107,8 +108,9 @@ def _source(spool: Spool, factory: RowFactory) -> RowSource:
 
 def _write(draft: Draft, spool: Spool, order: ShardOrder, source: RowSource) -> None:
     patterns = np.empty((BLOCK_ROWS, spool.grid.n_points), dtype=np.float32)
+    stored = StoredPatterns(*patterns.shape)
     for first in range(0, order.rows, BLOCK_ROWS):
         n = min(BLOCK_ROWS, order.rows - first)
         samples = np.zeros(n, dtype=SAMPLE_DTYPE)
         source.fill(SampleIdentity(spool.root_seed, order.producer, order.shard, first), patterns[:n], samples)
-        draft.writer.write_block(patterns[:n], samples)
+        draft.writer.write_block(stored.convert(patterns[:n]), samples)
