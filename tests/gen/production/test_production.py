@@ -249,6 +249,29 @@ def test_a_worker_joins_and_leaves(tmp_path: Path, start_toy: StartToy, uninterr
     assert ready(path) == ready(uninterrupted)
 
 
+def test_a_worker_does_not_wait_for_a_producer_that_vanished(tmp_path: Path, start_toy: StartToy) -> None:
+    """Killed, the producer leaves its address behind; the worker that starts meanwhile must not hang."""
+    path, pids = tmp_path / "spool", tmp_path / "pids"
+    pids.mkdir()
+    producer = start_toy(path, "--workers", 1, TOY_SECONDS_PER_BLOCK=0.1)
+    wait_for((path / "control" / "scheduler.json").exists)
+    command = [str(Path(sys.executable).parent / "xrdgen"), "worker", str(path), "--workers", "1"]
+    environment = {"TOY_PIDS": str(pids), "PYTHONPATH": str(SUPPORT)}
+    joined = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    with joined:
+        assert joined.stderr is not None
+        first = joined.stderr.readline()
+        producer.kill()
+        try:
+            _, text = joined.communicate(timeout=45)
+        finally:
+            joined.kill()
+    assert "1 workers join" in first
+    assert joined.returncode == 75, text
+    assert "the producer vanished without ending the production" in text
+    assert not list(pids.iterdir())  # no shard was begun
+
+
 def test_production_and_training_killed_at_random(tmp_path: Path, start_toy: StartToy) -> None:
     """Used once each, by the audit and by the identities in the surviving lineage of checkpoints."""
     from toy_production import configuration
