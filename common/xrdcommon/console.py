@@ -23,9 +23,13 @@ from rich.progress import (
 )
 
 from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, Interrupted, XrdError
+from xrdcommon.files import NO_SPACE
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two progress lines where the output is not a terminal."""
+
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What typer raises for a wrong command line; typer exports only this child of it."""
 
 T = TypeVar("T")
 
@@ -95,10 +99,12 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         return
 
     start = shown = time.monotonic()
-    done = 0
+    done, told = 0, -1
     latest = ""
 
     def line() -> None:
+        nonlocal told
+        told = done
         of = f"/{total}" if total is not None else ""
         seconds = time.monotonic() - start
         say(f"{label}: {done}{of} in {seconds:.0f} s{'  ' + latest if latest else ''}")
@@ -112,7 +118,8 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
             line()
 
     yield advance_plain
-    line()
+    if done != told:
+        line()
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
@@ -125,10 +132,24 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
             advance()
 
 
+def _usage_line(error: typer.BadParameter) -> str:
+    """Return what is wrong with a command line, in one line."""
+    command = "" if error.ctx is None else f"; see `{error.ctx.command_path} --help`"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}{command}"
+
+
+def _system_line(error: OSError) -> str:
+    """Return what the operating system refused, in one line."""
+    place = error.filename2 or error.filename
+    remedy = "free some space" if error.errno in NO_SPACE else "check the path and its permissions"
+    return f"{'' if place is None else f'{place}: '}{error.strerror}; {remedy} and try again"
+
+
 def run(app: typer.Typer, name: str) -> None:
-    """Run a command-line application: project errors become one line on standard error and an exit code."""
+    """Run a command-line application: wrong input becomes one line on standard error and an exit code."""
     try:
-        app(prog_name=name)
+        code = app(prog_name=name, standalone_mode=False)
+        raise SystemExit(code if isinstance(code, int) else 0)
     except Interrupted as stop:
         say(f"{name}: {stop}")
         raise SystemExit(EXIT_RESUMABLE) from None
@@ -138,3 +159,14 @@ def run(app: typer.Typer, name: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.filename is None and error.errno not in NO_SPACE:
+            raise  # no file of the user's: a fault to be shown whole
+        say(f"{name}: error: {_system_line(error)}")
+        raise SystemExit(EXIT_WRONG_INPUT) from None
+    except USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the command alone: its message is the help
+            error.show()
+        else:
+            say(f"{name}: error: {_usage_line(error)}")
+        raise SystemExit(EXIT_WRONG_INPUT) from None

@@ -6,12 +6,12 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from xrdcommon.errors import DiskFullError, FormatError, MissingFileError
+from xrdcommon.errors import DiskFullError, FormatError, InputError, MissingFileError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -52,6 +52,19 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_output(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse, before any work, to write a file over a folder or over one of its own inputs.
+
+    Raises:
+        InputError: `out` is a folder or one of the inputs.
+
+    """
+    if out.is_dir():
+        raise InputError(f"{out}: a folder; name the file to write")
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise InputError(f"{out}: read and to be written at once; write to another file")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -69,8 +69,8 @@ class FitRequest:
         """Refuse numbers that make no sense."""
         for name in ("samples", "batch", "eval_every", "checkpoint_every", "max_time", "learning_rate"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"--{name.replace('_', '-')} {value}: must be positive")
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"--{name.replace('_', '-')} {value}: must be positive and finite")
         if self.seed is not None and self.seed < 0:
             raise InputError(f"--seed {self.seed}: must not be negative")
 
@@ -192,7 +192,13 @@ def _earlier(request: FitRequest) -> RunConfig | None:
 def _preset(request: FitRequest, before: RunConfig | None) -> Preset:
     """Return the model asked for, the run's, or the one that suits the machine."""
     if request.model is not None:
-        return get_preset(request.model)
+        preset = get_preset(request.model)
+        if before is not None and before.model != preset.name:
+            raise InputError(
+                f"{request.run}: the run was started otherwise (model was {before.model}, now {preset.name}); "
+                "take another --run"
+            )
+        return preset
     return get_preset(before.model) if before else default_preset()
 
 

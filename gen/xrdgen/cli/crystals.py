@@ -37,6 +37,7 @@ def sample(
       xrdgen sample -n 3 --space-group 14,62,225 --out crystals.cif
       xrdgen sample --spool spool --identity 000000000000002a:0:17:5 --out crystal.cif
     """
+    from xrdcommon.files import check_output
     from xrdcommon.identity import SampleIdentity
     from xrdcommon.space_groups import parse_groups
 
@@ -57,6 +58,8 @@ def sample(
     if spool is not None and identity is not None:
         _redraw(spool, SampleIdentity.parse(identity), out, as_json=as_json)
         return
+    if out is not None:
+        check_output(out, [])
     groups = space_group if space_group in ("natural", "uniform") else tuple(parse_groups(space_group))
     settings = GeneratorSettings(space_groups=groups, min_structures=min_structures)
     generator = CrystalGenerator(Statistics.load(resolve(statistics)), settings)

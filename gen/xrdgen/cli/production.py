@@ -37,6 +37,9 @@ def produce(
     space_groups: Annotated[
         str | None, typer.Option(help="natural (default), uniform, or a list such as 2,14,195-230.")
     ] = None,
+    min_structures: Annotated[
+        int | None, typer.Option(help="Leave out groups with fewer structures in the statistics; 50 by default.")
+    ] = None,
     verification: Annotated[
         str | None,
         typer.Option(help="Who decides a crystal's space group: spglib, or exact (faster; spglib where in doubt)."),
@@ -74,7 +77,7 @@ def produce(
     from xrdcommon.errors import InputError
     from xrdcommon.spool.backlog import Watermarks, parse_bytes
 
-    from xrdgen.production.produce import Asked, open_spool
+    from xrdgen.production.produce import Asked, check_amounts, open_spool
     from xrdgen.production.produce import produce as run
 
     high = parse_bytes(high_watermark)
@@ -82,6 +85,7 @@ def produce(
     marks = Watermarks(high, low, high_shards, high_shards * 4 // 5 if low_shards is None else low_shards)
     if scheduler_file is not None and workers == 0:
         raise InputError("--scheduler-file with --workers 0: choose a cluster or this process alone")
+    check_amounts(workers, samples)
     asked = Asked(
         seed=seed,
         statistics=statistics,
@@ -93,6 +97,7 @@ def produce(
         two_theta_max=two_theta_max,
         step=step,
         wavelength=wavelength,
+        min_structures=min_structures,
     )
     run(
         open_spool(_path(spool), asked),
@@ -121,11 +126,14 @@ def worker(
     Example:
         xrdgen worker /scratch/spool --workers 64
     """
+    from xrdcommon.errors import InputError
     from xrdcommon.spool.spool import Spool
 
     from xrdgen.production.joining import join
     from xrdgen.production.produce import cores
 
+    if not 0.0 <= wait < float("inf"):
+        raise InputError(f"--wait {wait}: must be a number of seconds, 0 or more")
     join(Spool.open(_path(spool)), cores() if workers is None else workers, scheduler_file, wait)
 
 

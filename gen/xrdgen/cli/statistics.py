@@ -34,10 +34,12 @@ def build(
       xrdgen statistics build parts/train.parquet --merge embedded:statistics-materials-project --out both.npz
     """
     from xrdcommon import console
+    from xrdcommon.files import check_output
 
     from xrdgen.statistics.build import Filters, build_statistics
     from xrdgen.statistics.show import LICENCE_WARNING, summary
 
+    check_output(out, [Path(path) for path in (*(table or []), *(merge or []))])
     statistics = build_statistics(
         table or [],
         filters=Filters(max_volume=max_volume, max_sites=max_sites),

@@ -93,7 +93,7 @@ def represented_groups(statistics: Statistics, settings: GeneratorSettings) -> l
         if not available:
             raise InputError(
                 f"no space group has {settings.min_structures} structures in the statistics (most: "
-                f"{int(counts.max(initial=0))}); lower min_structures or build statistics from more structures"
+                f"{int(counts.max(initial=0))}); lower --min-structures or build statistics from more structures"
             )
         return available
     for group in settings.space_groups:

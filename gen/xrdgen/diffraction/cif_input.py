@@ -47,7 +47,8 @@ def read_crystals(path: Path, symprec: float = DEFAULT_SYMPREC) -> list[NamedCry
 
     """
     if not path.is_file():
-        raise MissingFileError(f"{path}: no such file; name a CIF")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise MissingFileError(f"{path}: {what}; name a CIF")
     try:
         blocks = list(entries(path.read_text(encoding="utf-8", errors="replace")))
     except XrdError as error:

@@ -111,5 +111,6 @@ def simulate_files(
     except XrdError:
         raise
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be written ({error.strerror}); choose another place") from error
+        place = error.filename2 or error.filename
+        raise InputError(f"{place}: cannot be written ({error.strerror}); choose another place") from error
     return report

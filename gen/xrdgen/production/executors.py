@@ -14,8 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from xrdcommon.errors import DiskFullError, InputError, Interrupted
-from xrdcommon.files import write_json
+from xrdcommon.errors import DiskFullError, FormatError, InputError, Interrupted
+from xrdcommon.files import read_json, write_json
 
 from xrdgen.production.shard_task import ShardOrder, ShardReport, make_shard
 
@@ -156,8 +156,9 @@ def local_cluster(workers: int, listen: str, address_file: Path) -> Iterator[Das
                 threads_per_worker=1,
                 processes=True,
                 host=listen,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # the scheduler's status pages: this machine alone, any free port
                 worker_dashboard_address=None,
+                scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,
                 memory_limit=0,
             )
@@ -179,6 +180,20 @@ def local_cluster(workers: int, listen: str, address_file: Path) -> Iterator[Das
                 address_file.unlink(missing_ok=True)
 
 
+def scheduler_address(file: Path) -> str:
+    """Return the address that a scheduler file names.
+
+    Raises:
+        FormatError: not a scheduler file.
+
+    """
+    content = read_json(file)
+    address = content.get("address") if isinstance(content, dict) else None
+    if not isinstance(address, str) or "://" not in address:
+        raise FormatError(f"{file}: no scheduler file (no address in it); name the one that `dask scheduler` wrote")
+    return address
+
+
 @contextmanager
 def running_cluster(scheduler_file: Path) -> Iterator[DaskExecutor]:
     """Join a Dask cluster that was started otherwise.
@@ -190,6 +205,7 @@ def running_cluster(scheduler_file: Path) -> Iterator[DaskExecutor]:
     distributed: Any = import_module("distributed")
     if not scheduler_file.is_file():
         raise InputError(f"{scheduler_file}: no such scheduler file; start `dask scheduler --scheduler-file` first")
+    scheduler_address(scheduler_file)
     _silence()
     try:
         client = distributed.Client(scheduler_file=str(scheduler_file), set_as_default=False, timeout=30)

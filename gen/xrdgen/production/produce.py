@@ -44,6 +44,7 @@ class Asked:
     two_theta_max: float | None = None
     step: float | None = None
     wavelength: float | None = None
+    min_structures: int | None = None
 
     def apply(self, configuration: ProductionConfig) -> ProductionConfig:
         """Return a configuration with all that was asked for, but for the statistics."""
@@ -79,6 +80,8 @@ class Asked:
             generator = replace(generator, space_groups=groups)
         if self.verification is not None:
             generator = replace(generator, verification=self.verification)
+        if self.min_structures is not None:
+            generator = replace(generator, min_structures=self.min_structures)
         return simulation, generator
 
 
@@ -123,6 +126,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def check_amounts(workers: int | None, samples: int | None) -> None:
+    """Refuse impossible numbers, before a new spool is made for them.
+
+    Raises:
+        InputError: a negative number of workers, or less than one sample.
+
+    """
+    if samples is not None and samples < 1:
+        raise InputError(f"samples {samples}: must be at least 1")
+    if workers is not None and workers < 0:
+        raise InputError(f"workers {workers}: must be 0 (this process alone) or more")
+
+
 def produce(
     spool: Spool,
     *,
@@ -149,10 +165,7 @@ def produce(
         XrdError: wrong values, or what could not be mended.
 
     """
-    if samples is not None and samples < 1:
-        raise InputError(f"samples {samples}: must be at least 1")
-    if workers is not None and workers < 0:
-        raise InputError(f"workers {workers}: must be 0 (this process alone) or more")
+    check_amounts(workers, samples)
     if spool.clear_stop():
         console.say("an earlier request to drain is cleared")
     with stop_on_signals() as stop:

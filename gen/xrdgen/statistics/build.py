@@ -204,6 +204,8 @@ def build_statistics(
     """
     import pandas as pd
 
+    if seed < 0:
+        raise InputError(f"seed {seed}: must not be negative")
     sources = [resolve(path) for path in paths]
     others = [Statistics.load(path) for path in merge]
     if not sources and len(others) < 2:

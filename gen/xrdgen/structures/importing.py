@@ -17,7 +17,7 @@ from typing import Any
 
 from xrdcommon.console import Advance
 from xrdcommon.errors import InputError, Interrupted
-from xrdcommon.files import canonical_hash, read_json, write_bytes, write_json
+from xrdcommon.files import canonical_hash, check_output, read_json, write_bytes, write_json
 
 from xrdgen.structures.rows import FULL
 from xrdgen.structures.sources import Item, find_items, icsd_table
@@ -108,6 +108,8 @@ def import_structures(
     if out.is_dir():
         raise InputError(f"{out}: a folder; name the table to write, for example {out / 'structures.parquet'}")
     start = time.monotonic()
+    sources = list(sources)
+    check_output(out, [Path(source) for source in sources])
     items = find_items(sources, source_name)
     tasks = list(_tasks(items))
     parts = parts_path(out)
@@ -125,7 +127,11 @@ def import_structures(
         done = sum(file.exists() for file in files)
         why = "stopped" if isinstance(stop, KeyboardInterrupt) else "a worker process died (memory?)"
         raise Interrupted(f"{why} after {done} of {len(tasks)} parts; the same command goes on from there") from stop
-    report = _finalise(files, items, out)
+    try:
+        report = _finalise(files, items, out)
+    except InputError:
+        shutil.rmtree(parts)
+        raise
     report.seconds = time.monotonic() - start
     report.workers = workers
     if report.estimated_hours is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
-from xrdcommon.files import sha256_file, write_json
+from xrdcommon.files import check_output, sha256_file, write_json
 from xrdcommon.space_groups import N_GROUPS
 
 from xrdgen.embedded import resolve
@@ -92,6 +92,8 @@ def draw_test(
     """
     if not 0.0 < test_fraction < 1.0:
         raise InputError(f"test fraction {test_fraction}: must be between 0 and 1")
+    if seed < 0:
+        raise InputError(f"seed {seed}: must not be negative")
     n_units = int(units.max(initial=-1)) + 1
     sizes = np.bincount(units, minlength=n_units)
     counts = np.zeros((n_units, N_GROUPS + 1), dtype=np.int64)
@@ -110,7 +112,10 @@ def draw_test(
                 room -= sizes[unit]
                 wanted -= 1
     if not in_test.any() or in_test.all():
-        raise InputError(f"{n_units} units cannot be parted {1 - test_fraction:g} to {test_fraction:g}")
+        raise InputError(
+            f"{n_units} units cannot be parted {1 - test_fraction:g} to {test_fraction:g}: one part would be empty; "
+            "take more structures or another fraction"
+        )
     return in_test[units]
 
 
@@ -194,6 +199,8 @@ def split_tables(
         raise InputError("--by unseen and --statistics FILE belong together")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file; --out names the folder for train.parquet and test.parquet")
+    for part in ("train.parquet", "test.parquet"):
+        check_output(out / part, sources)
     table = pd.concat([read_table(path) for path in sources], ignore_index=True)
     if statistics is not None:
         is_test = unseen(table, Statistics.load(statistics))
