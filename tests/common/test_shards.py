@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,46 @@ def test_any_damage_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: s
     path.write_bytes(whole)
     with pytest.raises(CorruptShardError, match=str(path)):
         read_shard(path)
+
+
+def rename_to_content(path: Path, content: bytes) -> Path:
+    """Give other bytes a name whose size and checksum are right, as a faulty writer would."""
+    name = ShardName.parse(path.name)
+    sha12 = hashlib.sha256(content).hexdigest()[:12]
+    other = path.with_name(str(replace(name, bytes=len(content), sha12=sha12)))
+    other.write_bytes(content)
+    return other
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"ustar", b"vstar", "no header at byte 0"),
+        (b"000017-000042-0000", b"000017-000042-0001", "block 0"),
+        (b"\x93NUMPY\x01\x00", b"\x93NUMPY\x02\x00", "npy version"),
+        (b"'descr': '<f2'", b"'descr': '<i2'", "block 0 holds int16"),
+        (b"'descr': '<f2'", b"'descr': '|O8'", "block 0"),
+        (b"(64, 37)", b"(64, 36)", "block 0: npy of type float16"),
+        (b"'fortran_order': False", b"'fortran_order': True ", "Fortran order"),
+        (b'"first_row": 0', b'"first_row": 1', "block 0 is"),
+    ],
+)
+def test_a_wrong_layout_under_a_right_checksum_is_refused(tmp_path: Path, old: bytes, new: bytes, message: str) -> None:
+    path = write(tmp_path, 70)
+    content = path.read_bytes()
+    assert len(old) == len(new)
+    assert old in content
+    with pytest.raises(CorruptShardError, match=message):
+        read_shard(rename_to_content(path, content.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize("size", [b"00077777777", b"zzzzzzzzzzz"])
+def test_a_tar_header_that_lies_is_refused(tmp_path: Path, size: bytes) -> None:
+    path = write(tmp_path, 70)
+    content = bytearray(path.read_bytes())
+    content[124:135] = size
+    with pytest.raises(CorruptShardError, match="not a tar"):
+        read_shard(rename_to_content(path, bytes(content)))
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
