@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import tarfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from xrdcommon.errors import CorruptShardError, FormatError, InputError, MissingFileError
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.shards import BLOCK_ROWS, ShardName, ShardWriter, read_shard
+from xrdcommon.shards.writer import EarlyFlush
 
 POINTS = 37
 
@@ -57,6 +60,27 @@ def test_what_is_written_is_read(tmp_path: Path, rows: int) -> None:
 def test_same_content_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     assert write(tmp_path, 100).read_bytes() == write(tmp_path / "again", 100).read_bytes()
+
+
+def test_early_flushes_change_nothing_but_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "again").mkdir()
+    expected = write(tmp_path, 300)
+    monkeypatch.setattr("xrdcommon.shards.writer.FLUSH_BYTES", 1)  # after every block
+    path = write(tmp_path / "again", 300)
+    assert path.read_bytes() == expected.read_bytes()
+    assert not [thread for thread in threading.enumerate() if thread.name == "shard-flush"]
+
+
+def test_a_failed_flush_is_not_forgotten() -> None:
+    """The kernel tells one fsync only that bytes were lost; a pipe cannot be flushed at all."""
+    ends = os.pipe()
+    flush = EarlyFlush(ends[1])
+    flush.begin()
+    for _ in range(2):
+        with pytest.raises(OSError, match="Invalid argument"):
+            flush.wait()
+    for end in ends:
+        os.close(end)
 
 
 def test_the_name_is_read_back() -> None:

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,55 @@ from xrdcommon.shards.format import (
     padding,
 )
 
+FLUSH_BYTES = 4 << 20
+"""So much is written between two early flushes."""
+
+
+class EarlyFlush:
+    """Brings what a file holds to the disk in a thread, so that the last fsync finds little left to do.
+
+    The last fsync stays: this only begins its work while the next rows are computed. The kernel reports a failed write
+    to one fsync alone, so an error met here is kept and raised by `wait`.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+
+    def begin(self) -> None:
+        """Flush what was written so far, unless an earlier flush is still at it."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="shard-flush", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until nobody uses the descriptor any more.
+
+        Raises:
+            OSError: a flush failed.
+
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._error = error
+
 
 class ShardWriter:
     """Writes one shard to a path that nobody else looks at; `finish` makes it durable and names it."""
 
     def __init__(self, path: Path, *, run: int, producer: int, shard: int, configuration_hash: str) -> None:
         self._stream = path.open("xb", buffering=1 << 20)
+        self._flush = EarlyFlush(self._stream.fileno())
+        self._flushed = 0
         self._hash = hashlib.sha256()
         self._run = run
         self._producer = producer
@@ -74,11 +119,16 @@ class ShardWriter:
         self._member(f"{key}.samples.npy", *_npy(samples))
         self._blocks += 1
         self.rows += n_rows
+        if self._bytes - self._flushed >= FLUSH_BYTES:
+            self._stream.flush()
+            self._flush.begin()
+            self._flushed = self._bytes
 
     def finish(self) -> tuple[ShardName, str]:
         """End the tar, make it durable and return its name and full SHA-256."""
         self._write(bytes(2 * TAR_RECORD))
         self._stream.flush()
+        self._flush.wait()
         os.fsync(self._stream.fileno())
         self._stream.close()
         digest = self._hash.hexdigest()
@@ -86,6 +136,8 @@ class ShardWriter:
 
     def abort(self) -> None:
         """Close without finishing, whatever the file system says; the caller removes the file."""
+        with contextlib.suppress(OSError):  # of a flush: nobody will look at the file
+            self._flush.wait()
         try:
             self._stream.close()
         except OSError:  # what could not be flushed is thrown away with the file
