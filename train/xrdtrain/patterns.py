@@ -16,6 +16,8 @@ from xrdcommon.grid import Grid
 SUFFIXES = (".xy", ".csv", ".txt", ".dat", ".npy")
 LEAST_OVERLAP = 0.5
 """Share of the grid that a measured pattern must cover."""
+COARSEST = 0.5
+"""Degrees 2theta between measured points beyond which lines fall between them."""
 
 
 def read_pattern(path: Path) -> NDArray[np.float64]:
@@ -34,6 +36,9 @@ def read_pattern(path: Path) -> NDArray[np.float64]:
         raise FormatError(f"{path}: cannot read '{path.suffix}'; give one of {', '.join(SUFFIXES)}")
     try:
         if path.suffix.lower() == ".npy":
+            with path.open("rb") as stream:
+                if stream.read(6) != b"\x93NUMPY":
+                    raise ValueError("not a NumPy array file")
             values: NDArray[np.float64] = np.load(path, allow_pickle=False).astype(np.float64)
             if values.ndim == 2 and values.shape[0] == 2 and values.shape[1] > 2:
                 values = values.T
@@ -84,6 +89,9 @@ def on_grid(
         raise InputError(f"{what}: values that are not finite; remove them")
     if not (np.diff(two_theta) > 0).all():
         raise InputError(f"{what}: 2theta must rise from point to point; sort the file")
+    step = float(np.median(np.diff(two_theta)))
+    if step > max(COARSEST, 2.0 * grid.step):
+        raise InputError(f"{what}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
     points = grid.two_theta
     inside = (points >= two_theta[0] - grid.step / 2) & (points <= two_theta[-1] + grid.step / 2)
     if inside.mean() < LEAST_OVERLAP:

@@ -54,7 +54,7 @@ def predict_files(path: Path, files: Sequence[Path]) -> list[Prediction]:
     predictions = []
     for file in files:
         for name, two_theta, intensity in _patterns(run, file):
-            predictions.append(Prediction(name, two_theta, intensity, run.predict(two_theta, intensity)))
+            predictions.append(Prediction(name, two_theta, intensity, run.predict(two_theta, intensity, name)))
     return predictions
 
 
@@ -76,10 +76,10 @@ def _patterns(run: Run, file: Path) -> Iterator[tuple[str, NDArray[np.float64], 
             )
         yield str(file), run.grid.two_theta, values[:, 0]
         return
-    change = describe_change(values[:, 0], run.grid)
+    yield str(file), values[:, 0], values[:, 1]
+    change = describe_change(values[:, 0], run.grid)  # once it is known that the pattern can be used
     if change is not None:
         console.say(f"{file}: {change}")
-    yield str(file), values[:, 0], values[:, 1]
 
 
 def table(prediction: Prediction, top: int) -> list[str]:

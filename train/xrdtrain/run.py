@@ -46,12 +46,13 @@ class Run:
     samples: int
     device: torch.device
 
-    def predict(self, two_theta: ArrayLike, intensity: ArrayLike) -> list[Candidate]:
+    def predict(self, two_theta: ArrayLike, intensity: ArrayLike, name: str = "pattern") -> list[Candidate]:
         """Rank the space groups of one pattern.
 
         Args:
             two_theta: (M,) angles in degrees, rising; they need not be the run's grid.
             intensity: (M,) intensities of any scale; background removed if the network was trained without.
+            name: of the pattern, for messages.
 
         Returns:
             Candidates, the likeliest first; members of an enantiomorphic pair that are classes are one candidate.
@@ -60,7 +61,7 @@ class Run:
             InputError: not numbers, not rising, or outside the grid.
 
         """
-        pattern = on_grid(np.asarray(two_theta), np.asarray(intensity), self.grid, "pattern")
+        pattern = on_grid(np.asarray(two_theta), np.asarray(intensity), self.grid, name)
         ranking = rank_patterns(
             self.model,
             iter([pattern[None].astype(np.float16)]),

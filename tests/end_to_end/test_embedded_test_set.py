@@ -1,0 +1,39 @@
+"""The test set that is shipped is what its recipe makes, and knows nothing of what is trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xrdcommon.fixed_sets import FixedSet
+from xrdgen.structures.table import read_table
+from xrdtrain.test_sets import embedded_path
+
+
+@pytest.mark.slow
+def test_the_recipe_makes_the_embedded_test_set(call: Any, tmp_path: Path) -> None:
+    recipe = (embedded_path().parent / "README.md").read_text()
+    split = "xrdgen structures split embedded:amcsd --by unseen --statistics embedded:statistics --out split"
+    freeze = "xrdgen freeze split/test.parquet --out train/xrdtrain/embedded/amcsd-test.zarr"
+    assert split in recipe
+    assert freeze in recipe
+
+    for command, out in ((split, tmp_path / "split"), (freeze, tmp_path / "made.zarr")):
+        words = command.split()
+        words = [str(tmp_path / "split/test.parquet") if word == "split/test.parquet" else word for word in words]
+        done = call(*words[:-1], out)
+        assert done.code == 0, done.err
+    made, shipped = FixedSet.open(tmp_path / "made.zarr"), FixedSet.open(embedded_path())
+    assert len(made) == len(shipped) == 402
+    assert made.content_hash == shipped.content_hash
+    assert made.ids == shipped.ids
+    attributes = [json.loads((path / "zarr.json").read_text()) for path in (tmp_path / "made.zarr", embedded_path())]
+    for found in attributes:
+        found["attributes"]["xrdstream"]["source"].pop("sha256")  # of a parquet file, which names its writer
+    assert attributes[0] == attributes[1]
+
+    train = set(read_table(tmp_path / "split" / "train.parquet")["id"])
+    assert len(train) + len(set(shipped.ids)) == len(read_table("embedded:amcsd"))
+    assert not train & set(shipped.ids)

@@ -1,0 +1,60 @@
+"""Every command explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+import xrdgen.cli
+import xrdtrain.cli
+
+
+def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield every command below a group."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield path
+        return
+    for name, child in below.items():
+        yield from commands(child, (*path, name))
+
+
+ALL = [
+    *commands(typer.main.get_command(xrdgen.cli.app), ("xrdgen",)),
+    *commands(typer.main.get_command(xrdtrain.cli.app), ("xrdtrain",)),
+]
+
+
+def test_all_commands_are_there() -> None:
+    assert {" ".join(path) for path in ALL} >= {
+        *(f"xrdgen structures {name}" for name in ("import", "split")),
+        *(f"xrdgen statistics {name}" for name in ("build", "show")),
+        *(f"xrdgen {name}" for name in ("sample", "simulate", "freeze")),
+        *(f"xrdgen {name}" for name in ("produce", "worker", "status", "drain", "audit")),
+        *(f"xrdtrain {name}" for name in ("fit", "evaluate", "predict", "report", "models")),
+    }
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_has_an_example(call: Any, path: tuple[str, ...]) -> None:
+    done = call(*path, "--help")
+    assert (done.code, done.err) == (0, "")
+    _, _, example = done.out.partition("Example")
+    assert " ".join(path) in example
+
+
+@pytest.mark.parametrize("path", [("xrdgen",), ("xrdtrain",), ("xrdgen", "structures"), ("xrdgen", "statistics")])
+def test_groups_list_their_commands(call: Any, path: tuple[str, ...]) -> None:
+    done = call(*path, "--help")
+    assert done.code == 0
+    assert "Commands:" in done.out
+
+
+def test_a_command_line_that_cannot_be_read_is_one_line(call: Any) -> None:
+    for arguments in (("produce", "--foo"), ("nope",), ("sample", "-n", "many"), ("simulate",)):
+        done = call("xrdgen", *arguments)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done
+        assert done.err.startswith("xrdgen: error: ")
+        assert "--help`" in done.err
