@@ -92,6 +92,8 @@ def fit(request: FitRequest) -> dict[str, Any]:
             console.say(f"{run}: finished already; --samples or --max-time beyond it goes on, or take another --run")
             return {}
         place = _source_place(request, before)
+        if request.produce is not None and (place / "zarr.json").is_file():
+            raise InputError(f"{place}: a fixed set; --produce works with a spool")
         with local_producer(
             place,
             request.produce if ranks.leads else None,
@@ -124,8 +126,6 @@ def _train(
         order_file = run / "claims.jsonl"
         source = SpoolSource(Spool.open(place), run_id=run_id, order_file=order_file, batch=batch, ranks=ranks)
     else:
-        if request.produce is not None:
-            raise InputError(f"{place}: a fixed set; --produce works with a spool")
         chosen = request.classes or (before.classes if before else None)
         source = FixedSource(place, batch=batch, seed=seed, ranks=ranks, cache=run / "cache", classes=chosen)
     if batch < ranks.world:
@@ -252,8 +252,6 @@ def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None
                 raise Interrupted(f"stopped while waiting for {place}; the same command goes on")
             if producer is not None:
                 producer.check()
-            if (place / "zarr.json").is_file():
-                raise InputError(f"{place}: a fixed set; --produce works with a spool")
             if time.monotonic() > deadline:
                 raise InputError(f"{place}: xrdgen produce made no spool within {START_PATIENCE:.0f} s; see its log")
             time.sleep(LOOK)
