@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from xrdcommon import console
+from xrdcommon.errors import DiskFullError
+from xrdcommon.files import NO_SPACE, write_bytes
 
 from xrdtrain.inference import rank_logits
 from xrdtrain.labels import Classes
@@ -90,6 +95,37 @@ class Fresh:
         self._n_recent = sum(len(part[2]) for part in self._recent)
 
 
+class _ToldOnce:
+    """Hook of threads: an error of TensorBoard's thread is raised again at the next flush, and told there."""
+
+    def __init__(self, before: Callable[[threading.ExceptHookArgs], Any]) -> None:
+        self._before = before
+
+    def __call__(self, error: threading.ExceptHookArgs) -> None:
+        """Pass on all but those."""
+        if not (isinstance(error.exc_value, OSError) and type(error.thread).__module__.startswith("tensorboard.")):
+            self._before(error)
+
+
+@contextmanager
+def _room_in(run: Path) -> Iterator[None]:
+    """Name the run folder where there is no space left in it.
+
+    Raises:
+        DiskFullError: no space or quota.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise DiskFullError(
+            f"{run}: no space left on the device or quota reached; free some, the same command goes on from the last "
+            "checkpoint"
+        ) from error
+
+
 class Journal:
     """Writes a record of every epoch; rank 0 alone has one."""
 
@@ -98,10 +134,14 @@ class Journal:
         # TensorBoard takes a second to import
         from torch.utils.tensorboard import SummaryWriter
 
+        self._run = run
         self._path = run / "metrics.jsonl"
-        if self._path.exists():
-            self._keep_until(samples)
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=samples + 1 if samples else None)
+        if not isinstance(threading.excepthook, _ToldOnce):
+            threading.excepthook = _ToldOnce(threading.excepthook)
+        with _room_in(run):
+            if self._path.exists():
+                self._keep_until(samples)
+            self._board = SummaryWriter(str(run / "tensorboard"), purge_step=samples + 1 if samples else None)
 
     def _keep_until(self, samples: int) -> None:
         """Drop records of epochs that will be trained again, and a line cut short."""
@@ -113,10 +153,21 @@ class Journal:
                 break
             if record["samples"] <= samples:
                 kept.append(line + "\n")
-        self._path.write_text("".join(kept))
+        write_bytes(self._path, "".join(kept).encode())
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record (keys in the design of the run folder), draw it and say it."""
+        """Append a record (keys in the design of the run folder), draw it and say it.
+
+        Raises:
+            DiskFullError: no space left.
+
+        """
+        with _room_in(self._run):
+            self._append(record)
+        console.say(summary(record))
+
+    def _append(self, record: dict[str, Any]) -> None:
+        """Write a record into both files."""
         clean = json.dumps(finite(record), allow_nan=False)
         with self._path.open("a") as stream:
             stream.write(clean + "\n")
@@ -129,11 +180,11 @@ class Journal:
             for name, value in values.items():
                 self._board.add_scalar(f"{test}/{name}", value, step)
         self._board.flush()
-        console.say(summary(record))
 
     def close(self) -> None:
         """Close TensorBoard's file."""
-        self._board.close()
+        with _room_in(self._run):
+            self._board.close()
 
 
 def finite(value: Any) -> Any:

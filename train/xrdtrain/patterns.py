@@ -79,7 +79,7 @@ def on_grid(
         what: name of the pattern for messages.
 
     Raises:
-        InputError: shapes, order or range do not fit, or nothing is above zero.
+        InputError: shapes, order, range or step do not fit, or nothing is above zero.
 
     """
     two_theta, intensity = two_theta.astype(np.float64), intensity.astype(np.float64)
@@ -89,9 +89,6 @@ def on_grid(
         raise InputError(f"{what}: values that are not finite; remove them")
     if not (np.diff(two_theta) > 0).all():
         raise InputError(f"{what}: 2theta must rise from point to point; sort the file")
-    step = float(np.median(np.diff(two_theta)))
-    if step > max(COARSEST, 2.0 * grid.step):
-        raise InputError(f"{what}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
     points = grid.two_theta
     inside = (points >= two_theta[0] - grid.step / 2) & (points <= two_theta[-1] + grid.step / 2)
     if inside.mean() < LEAST_OVERLAP:
@@ -102,6 +99,9 @@ def on_grid(
     values = np.where(inside, np.interp(points, two_theta, intensity), 0.0).clip(min=0.0)
     if values.max() <= 0.0:
         raise InputError(f"{what}: no intensity above zero")
+    step = float(np.median(np.diff(two_theta)))
+    if step > max(COARSEST, 2.0 * grid.step):
+        raise InputError(f"{what}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
     scaled: NDArray[np.float32] = (values / values.max()).astype(np.float32)
     return scaled
 
