@@ -77,6 +77,7 @@ def produce(
     from xrdcommon.errors import InputError
     from xrdcommon.spool.backlog import Watermarks, parse_bytes
 
+    from xrdgen.production.executors import scheduler_address
     from xrdgen.production.produce import Asked, check_amounts, open_spool
     from xrdgen.production.produce import produce as run
 
@@ -86,6 +87,8 @@ def produce(
     if scheduler_file is not None and workers == 0:
         raise InputError("--scheduler-file with --workers 0: choose a cluster or this process alone")
     check_amounts(workers, samples)
+    if scheduler_file is not None:
+        scheduler_address(scheduler_file)
     asked = Asked(
         seed=seed,
         statistics=statistics,

@@ -184,9 +184,12 @@ def scheduler_address(file: Path) -> str:
     """Return the address that a scheduler file names.
 
     Raises:
+        InputError: no such file.
         FormatError: not a scheduler file.
 
     """
+    if not file.is_file():
+        raise InputError(f"{file}: no such scheduler file; start `dask scheduler --scheduler-file` first")
     content = read_json(file)
     address = content.get("address") if isinstance(content, dict) else None
     if not isinstance(address, str) or "://" not in address:
@@ -203,8 +206,6 @@ def running_cluster(scheduler_file: Path) -> Iterator[DaskExecutor]:
 
     """
     distributed: Any = import_module("distributed")
-    if not scheduler_file.is_file():
-        raise InputError(f"{scheduler_file}: no such scheduler file; start `dask scheduler --scheduler-file` first")
     scheduler_address(scheduler_file)
     _silence()
     try:

@@ -16,6 +16,7 @@ from xrdcommon.errors import InputError, Interrupted, MissingFileError
 from xrdcommon.files import read_json
 from xrdcommon.spool.spool import Spool
 
+from xrdgen.production.executors import scheduler_address
 from xrdgen.production.worker_setup import SIGNALS
 
 LONGEST_SHARD = 600.0
@@ -70,7 +71,7 @@ def _address(file: Path, spool: Spool, wait: float) -> str:
                 f"{file}: no producer listens; start `xrdgen produce {spool.path} --listen INTERFACE` first"
             )
         time.sleep(0.5)
-    return str(read_json(file)["address"])
+    return scheduler_address(file)
 
 
 async def _gone(file: Path, address: str) -> None:
