@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from xrdcommon.fields import SAMPLE_FIELDS
 from xrdcommon.fixed_sets import FixedSet
 from xrdgen.structures.table import read_table
 from xrdtrain.test_sets import embedded_path
@@ -27,11 +29,18 @@ def test_the_recipe_makes_the_embedded_test_set(call: Any, tmp_path: Path) -> No
         assert done.code == 0, done.err
     made, shipped = FixedSet.open(tmp_path / "made.zarr"), FixedSet.open(embedded_path())
     assert len(made) == len(shipped) == 402
-    assert made.content_hash == shipped.content_hash
     assert made.ids == shipped.ids
+    for field in SAMPLE_FIELDS:
+        np.testing.assert_allclose(made.samples[field.name], shipped.samples[field.name], rtol=1e-6, err_msg=field.name)
+    # another kind of CPU may add in another order and round the last bit of a float16 the other way
+    patterns = [data.patterns(0, 402).astype(np.float64) for data in (made, shipped)]
+    np.testing.assert_allclose(patterns[0], patterns[1], rtol=2e-3, atol=1e-7)
     attributes = [json.loads((path / "zarr.json").read_text()) for path in (tmp_path / "made.zarr", embedded_path())]
     for found in attributes:
-        found["attributes"]["xrdstream"]["source"].pop("sha256")  # of a parquet file, which names its writer
+        described = found["attributes"]["xrdstream"]
+        described["source"].pop("sha256")  # of a parquet file, which names its writer
+        for name in ("patterns_sha256", "samples_sha256"):
+            described.pop(name)
     assert attributes[0] == attributes[1]
 
     train = set(read_table(tmp_path / "split" / "train.parquet")["id"])
