@@ -19,23 +19,13 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
-from xrdcommon.space_groups import N_GROUPS, check_group, crystal_system
+from xrdcommon.space_groups import N_GROUPS, check_group, crystal_system, first_hall_number
 
 LARGEST_INDEX = 6
 """Conditions are periodic with 2, 3, 4 or 6 in each index, so |h|, |k|, |l| <= 6 tells all of them apart."""
 
 _TWENTY_FOURTHS = 24
 _PERMUTED = ("orthorhombic", "cubic")
-
-
-@cache
-def _standard_hall_numbers() -> dict[int, int]:
-    """Return spglib's first Hall number of each group: axis b, cell choice 1; hexagonal axes for R groups."""
-    first: dict[int, int] = {}
-    for hall_number in range(1, 531):
-        record: Any = spglib.get_spacegroup_type(hall_number)
-        first.setdefault(int(record.number), hall_number)
-    return first
 
 
 def box(largest: int = LARGEST_INDEX) -> NDArray[np.int64]:
@@ -51,7 +41,7 @@ def absent(number: int, hkl: NDArray[np.int64]) -> NDArray[np.bool_]:
         InputError: no such space group.
 
     """
-    symmetry: Any = spglib.get_symmetry_from_database(_standard_hall_numbers()[check_group(number)])
+    symmetry: Any = spglib.get_symmetry_from_database(first_hall_number(number))
     rotations = np.asarray(symmetry["rotations"], dtype=np.int64)
     shifts = np.rint(np.asarray(symmetry["translations"]) * _TWENTY_FOURTHS).astype(np.int64)
     mask = np.zeros(len(hkl), dtype=np.bool_)

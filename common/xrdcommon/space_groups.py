@@ -78,6 +78,11 @@ def _first_types() -> dict[int, SpaceGroupType]:
     return types
 
 
+def first_hall_number(number: int) -> int:
+    """Return the first of spglib's 530 settings of a group: unique axis b, origin choice 1, hexagonal axes."""
+    return int(_first_types()[check_group(number)].hall_number)
+
+
 def symbol(number: int) -> str:
     """Return the short Hermann-Mauguin symbol, for example Fd-3m."""
     return str(_first_types()[check_group(number)].international_short)
