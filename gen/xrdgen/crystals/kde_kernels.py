@@ -7,20 +7,20 @@ adds a normal deviate; nothing is evaluated on a grid.
 |---|---|---|
 | p(f / v) = sum_i w_i N(f; f_i, h_f), w_i ~ exp(-(v - v_i)^2 / 2 h_v^2) | `draw_density_factor` | paper S1, step 7 |
 | x = x_i + L z, z standard normal | `draw_unit_cell` | paper S1, step 6 |
-| V = abc sqrt(1 - ca^2 - cb^2 - cg^2 + 2 ca cb cg), ca = cos alpha ... | `cell_volume` | Int. Tables C, 1.1 |
 
 # N support points of a group, V_atomic ascending    d free parameters of the cell
 """
 
 from __future__ import annotations
 
-from math import cos, exp, pi, sqrt
+from math import exp, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.crystals.random_kernels import below, normal_pair, uniform
 from xrdgen.jit import kernel
+from xrdgen.symmetry.lattice_kernels import cell_volume
 
 NEGLIGIBLE = 72.0
 """Weights under exp(-36) = 2e-16 of the largest one are below the rounding of a sum; in units of z^2."""
@@ -105,30 +105,6 @@ def draw_density_factor(
         if factor > smallest:
             return factor, rejected
     return 0.0, MAX_REDRAWS
-
-
-@kernel
-def cos_degrees(angle: float) -> float:
-    """Cosine of an angle in degrees, exact where symmetry fixes it (90 and 120)."""
-    if angle == 90.0:
-        return 0.0
-    if angle == 120.0:
-        return -0.5
-    return cos(angle * (pi / 180.0))
-
-
-@kernel
-def cell_volume(cell: NDArray[np.float64]) -> float:
-    """Return the volume of a cell (6,), Å and degrees; 0 where lengths or angles make none."""
-    if min(cell[0], cell[1], cell[2]) <= 0.0 or min(cell[3], cell[4], cell[5]) <= 0.0:
-        return 0.0
-    if max(cell[3], cell[4], cell[5]) >= 180.0:
-        return 0.0
-    ca, cb, cg = cos_degrees(cell[3]), cos_degrees(cell[4]), cos_degrees(cell[5])
-    squared = 1.0 - ca * ca - cb * cb - cg * cg + 2.0 * ca * cb * cg
-    if squared <= 0.0:
-        return 0.0
-    return float(cell[0] * cell[1] * cell[2] * sqrt(squared))
 
 
 @kernel

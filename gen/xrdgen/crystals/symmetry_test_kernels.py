@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.crystals.cosets import CosetTables
-from xrdgen.crystals.kde_kernels import cos_degrees
 from xrdgen.crystals.primitive import PrimitiveTables
 from xrdgen.crystals.primitive_kernels import primitive_atoms
 from xrdgen.crystals.sampler_kernels import PASSED, SYMMETRY, UNDETERMINED, CrystalArrays
 from xrdgen.jit import kernel
+from xrdgen.symmetry.lattice_kernels import cosine_of_degrees
 
 DOUBTFUL = -2
 """The lattice is within the tolerance of a higher system."""
@@ -42,7 +42,7 @@ def primitive_metric(cell: NDArray[np.float64], basis: NDArray[np.float64]) -> N
     for i in range(3):
         conventional[i, i] = cell[i] * cell[i]
         j, k = (i + 1) % 3, (i + 2) % 3
-        conventional[j, k] = conventional[k, j] = cell[j] * cell[k] * cos_degrees(cell[3 + i])
+        conventional[j, k] = conventional[k, j] = cell[j] * cell[k] * cosine_of_degrees(cell[3 + i])
     metric = np.zeros((3, 3))
     for i in range(3):
         for j in range(3):

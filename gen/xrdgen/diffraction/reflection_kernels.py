@@ -27,24 +27,13 @@ from numpy.typing import NDArray
 
 from xrdgen.diffraction.group_tables import LAUE_M3, LAUE_M3M, NOT_CUBIC
 from xrdgen.jit import kernel
+from xrdgen.symmetry.lattice_kernels import cosine_of_degrees
 
 ROW_H, ROW_K, ROW_FIRST_L, ROW_LAST_L, ROW_PLUS, ROW_MINUS = range(6)
 """Columns of the array of rows."""
 
 EDGE = 1e-9
 """Indices within this of the limiting sphere count as inside (rounding of the metric)."""
-
-
-@kernel
-def cosine_of_degrees(angle: float) -> float:
-    """Cosine of an angle in degrees, exact where symmetry fixes it."""
-    if angle == 90.0:
-        return 0.0
-    if angle == 120.0:
-        return -0.5
-    if angle == 60.0:
-        return 0.5
-    return math.cos(math.radians(angle))
 
 
 @kernel

@@ -27,6 +27,7 @@ from xrdgen.diffraction.settings import ANGSTROMS_PER_NM, CU_K_ALPHA_1, Simulati
 from xrdgen.diffraction.simulation_kernels import Instrument, simulate_pattern
 from xrdgen.diffraction.structure_factor_kernels import structure_factors
 from xrdgen.elements import symbol
+from xrdgen.symmetry.lattice_kernels import cell_volume
 
 __all__ = [
     "CrystalArrays",
@@ -276,11 +277,11 @@ class Simulator:
             self.groups.centring_start[number] - self.groups.centring_start[number - 1]
         )
         sphere = 4.0 / 3.0 * math.pi * self.instrument.max_d_star_squared**1.5
-        reflections = sphere * check.cell_volume(cell) / float(equivalents)
+        reflections = sphere * cell_volume(cell) / float(equivalents)
         terms = reflections * n_atoms
         if reflections > MAX_REFLECTIONS or terms > MAX_TERMS:
             raise InputError(
-                f"space group {number}, cell of {check.cell_volume(cell):.3g} Å^3, {n_atoms} atoms in the asymmetric "
+                f"space group {number}, cell of {cell_volume(cell):.3g} Å^3, {n_atoms} atoms in the asymmetric "
                 f"unit: about {reflections:.2g} reflections and {terms:.2g} terms, more than {MAX_REFLECTIONS:.0e} "
                 f"and {MAX_TERMS:.0e}; take a smaller cell or a smaller 2theta range"
             )

@@ -12,8 +12,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdgen.diffraction.reflection_kernels import cosine_of_degrees, exact_cell
+from xrdgen.diffraction.reflection_kernels import exact_cell
 from xrdgen.jit import kernel
+from xrdgen.symmetry.lattice_kernels import cell_volume
 
 (
     SOUND,
@@ -37,16 +38,6 @@ ANGLE_TOLERANCE = 1e-2
 OCCUPANCY_TOLERANCE = 1e-6
 SITE_TOLERANCE = 1e-2
 """Published occupancies of a mixed site are rounded and may add up to a little more than 1."""
-
-
-@kernel
-def cell_volume(cell: NDArray[np.float64]) -> float:
-    """Return the volume of a cell (6,) in Å^3; 0 for angles that close no cell, NaN for numbers that are not finite."""
-    cos_alpha, cos_beta, cos_gamma = cosine_of_degrees(cell[3]), cosine_of_degrees(cell[4]), cosine_of_degrees(cell[5])
-    squared = 1.0 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2.0 * cos_alpha * cos_beta * cos_gamma
-    if squared < 0.0:
-        return 0.0
-    return float(cell[0] * cell[1] * cell[2] * math.sqrt(squared))
 
 
 @kernel

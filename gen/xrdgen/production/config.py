@@ -12,7 +12,7 @@ from xrdcommon.files import sha256_file
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
 
-SAMPLE_VERSION = 2
+SAMPLE_VERSION = 3
 """Raised whenever the same identity gives another sample, so that one spool never mixes both."""
 
 PRESETS = ("pure",)

@@ -12,6 +12,7 @@ from xrdgen.crystals import kde, kde_kernels
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.tables import SamplerTables, sampler_tables
 from xrdgen.statistics.model import Statistics
+from xrdgen.symmetry import lattice_kernels
 
 statsmodels_announces = pytest.mark.filterwarnings("ignore:After 0.17 or January 2028:FutureWarning")
 
@@ -182,4 +183,4 @@ def test_cubic_cells_are_unit_cubes(tables: SamplerTables, stream: NDArray[np.ui
     ],
 )
 def test_impossible_cells_have_no_volume(cell: list[float], kernels_form: str) -> None:
-    assert kde_kernels.cell_volume(np.array(cell)) == 0.0
+    assert lattice_kernels.cell_volume(np.array(cell)) == 0.0
