@@ -140,13 +140,13 @@ def draw_occupation(
     total = 0
     for i in range(n_elements):
         chosen[i] = pick_element(stream, tables.elements[group - 1], chosen, i)
-        repetitions[i] = categorical(stream, tables.repetitions[group - 1])
+        repetitions[i] = categorical(stream, tables.repetitions[tables.repetition_row[group - 1, chosen[i] - 1]])
         total += repetitions[i]
     if total > tables.limits[1]:
         return SITES
     first, last = tables.wyckoff_start[group - 1], tables.wyckoff_start[group]
     dof = tables.dof[first:last]
-    cumulative = tables.wyckoff[group - 1, : last - first]
+    cumulative = tables.wyckoff[tables.wyckoff_row[group - 1, total], : last - first]
     taken = np.zeros(last - first, dtype=np.bool_)
     atom = 0
     for i in range(n_elements):

@@ -1,6 +1,7 @@
 """Statistics and Wyckoff positions turned once into the arrays that the sampler's kernels read.
 
 # G = 230 groups    K largest number of elements    R largest repetition    W Wyckoff positions    N KDE support points
+# T, U rows of the tables of repetitions and positions    S = largest number of sites + 1
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ class SamplerTables(NamedTuple):
         class_weights: (C,) cumulative weights of the draw of a group.
         n_elements: (G, K) cumulative counts of structures with k elements, index k.
         elements: (G, 103) cumulative counts of structures that contain Z, index Z - 1.
-        repetitions: (G, R) cumulative counts of (structure, element) pairs with r atoms, index r.
-        wyckoff: (G, 27) cumulative counts of occupied positions by letter index.
+        repetitions: (T, R) cumulative counts of (structure, element) pairs with r atoms, index r.
+        repetition_row: (G, 103) row of `repetitions` for a group and an element, index Z - 1.
+        wyckoff: (U, 27) cumulative counts of occupied positions by letter index.
+        wyckoff_row: (G, S) row of `wyckoff` for a group and a number of sites in the asymmetric unit.
         wyckoff_start: (G + 1,) first Wyckoff position of a group.
         multiplicity, dof: (W,) of the positions.
         rotation, translation: (W, 3, 3), (W, 3) first representative, x = rotation u + translation.
@@ -56,7 +59,9 @@ class SamplerTables(NamedTuple):
     n_elements: NDArray[np.int64]
     elements: NDArray[np.int64]
     repetitions: NDArray[np.int64]
+    repetition_row: NDArray[np.int64]
     wyckoff: NDArray[np.int64]
+    wyckoff_row: NDArray[np.int64]
     wyckoff_start: NDArray[np.int64]
     multiplicity: NDArray[np.int64]
     dof: NDArray[np.int64]
@@ -135,7 +140,9 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
         n_elements=_cumulative(statistics.n_elements),
         elements=_cumulative(elements),
         repetitions=_cumulative(statistics.repetitions),
+        repetition_row=_own_row(N_ELEMENTS),
         wyckoff=_cumulative(statistics.wyckoff),
+        wyckoff_row=_own_row(settings.max_sites + 1),
         wyckoff_start=positions.start,
         multiplicity=positions.multiplicity,
         dof=positions.dof,
@@ -161,6 +168,11 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
 def _cumulative(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return cumulative counts along the last axis."""
     return np.cumsum(np.asarray(counts, dtype=np.int64), axis=-1)
+
+
+def _own_row(columns: int) -> NDArray[np.int64]:
+    """Return rows (G, columns) that are the group's own, whatever the column: counts pooled over a group."""
+    return np.repeat(np.arange(N_GROUPS, dtype=np.int64)[:, None], columns, axis=1)
 
 
 def _check_counts(
