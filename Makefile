@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 DEMO := demo
 DEMO_TIME ?= 5m
 DEMO_WORKERS ?= 2
-DEMO_PRODUCE ?= --verification exact --high-watermark 2GB
+DEMO_PRODUCE ?= --high-watermark 2GB
 
 .PHONY: help install demo test lint format bench clean
 

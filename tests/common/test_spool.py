@@ -51,11 +51,11 @@ def fill(draft: Draft, shard: int, rows: int = 100) -> None:
         draft.writer.write_block(np.full((n, GRID.n_points), 0.5), samples)
 
 
-def publish(stream: Stream, shard: int, rows: int = 100) -> Record | None:
+def publish(stream: Stream, shard: int, rows: int = 100, **outcomes: int) -> Record | None:
     stream.prepare(shard)
     with Draft(stream.spool, stream.number, shard) as draft:
         fill(draft, shard, rows)
-        return draft.publish({"2": {"accepted": rows}})
+        return draft.publish({"2": {"accepted": rows, **outcomes}})
 
 
 def counts(spool: Spool) -> dict[str, int]:
@@ -457,6 +457,25 @@ def test_the_audit_finds_what_is_wrong(spool: Spool, stream: Stream) -> None:
     stray = str(ShardName(77, 0, 10, 10, "0" * 12))
     (spool.layout.ready / stray).touch()
     assert stray in audit(spool).unexplained
+
+
+def test_the_audit_reports_rechecks(spool: Spool, stream: Stream) -> None:
+    publish(stream, 0)
+    assert not any("rechecked" in line for line in audit(spool).lines())
+    publish(stream, 1, rechecked=2)
+    publish(stream, 2, rechecked=3, symmetry=7)
+    result = audit(spool)
+    assert (result.ok, result.rechecked, result.refuted) == (True, 5, 0)
+    assert "rechecked    5 crystals by spglib, 0 refuted" in result.lines()
+    publish(stream, 3, rechecked=4, recheck=1)
+    result = audit(spool)
+    assert result.ok  # a refuted crystal is in no shard
+    assert {key: result.to_dict()[key] for key in ("rechecked", "refuted", "produced")} == {
+        "rechecked": 9,
+        "refuted": 1,
+        "produced": 400,
+    }
+    assert any(line.startswith("rechecked    9 crystals by spglib, 1 refuted") for line in result.lines())
 
 
 # --- small parts

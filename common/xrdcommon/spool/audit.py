@@ -4,6 +4,11 @@
 
 It is computed from the publication records on one side and the trainings' notes and the folders on the other,
 while production and training go on.
+
+Beside the samples it counts the crystals that spglib was asked about again after the exact symmetry test had confirmed
+them, and those that it refuted. A refuted crystal was thrown away and drawn again, so it is in no shard and `ok`, which
+is about samples, does not depend on it; but it says that the exact test is wrong about some of the crystals that were
+not rechecked, which have a wrong label.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from xrdcommon.errors import MissingFileError
 from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.backlog import claim_folders, names_in
 from xrdcommon.spool.layout import Layout
-from xrdcommon.spool.records import Record, RecordCache
+from xrdcommon.spool.records import Record, RecordCache, rechecks
 from xrdcommon.spool.spool import Spool
 from xrdcommon.spool.usage import all_used, partly_used
 
@@ -41,6 +46,8 @@ class Audit:
         lost_shards: the names of those.
         used_twice_shards: names of shards used more than once.
         unexplained: shard files or notes of use that no record accounts for.
+        rechecked: crystals (not samples) that the exact symmetry test confirmed and spglib was asked about again.
+        refuted: those of them that spglib did not confirm; they are in no shard.
 
     """
 
@@ -54,6 +61,8 @@ class Audit:
     lost_shards: list[str] = field(default_factory=list)
     used_twice_shards: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
+    rechecked: int = 0
+    refuted: int = 0
 
     @property
     def ok(self) -> bool:
@@ -72,7 +81,14 @@ class Audit:
         text += [f"lost: {name}" for name in self.lost_shards]
         text += [f"used twice: {name}" for name in self.used_twice_shards]
         text += [f"unexplained: {name}" for name in self.unexplained]
+        text += [recheck_line(self.rechecked, self.refuted)] if self.rechecked else []
         return [*text, "ok" if self.ok else "NOT OK"]
+
+
+def recheck_line(rechecked: int, refuted: int) -> str:
+    """Write for people how spglib judged the crystals that the exact test had confirmed."""
+    text = f"rechecked    {rechecked} crystals by spglib, {refuted} refuted"
+    return text + (" and drawn again; do not trust `--verification exact` here" if refuted else "")
 
 
 @dataclass
@@ -122,6 +138,7 @@ def audit(spool: Spool, cache: RecordCache | None = None) -> Audit:
         if not result.lost:
             break
     result.unexplained = _unexplained(layout, records, places)
+    result.rechecked, result.refuted = rechecks(records.values())
     return result
 
 

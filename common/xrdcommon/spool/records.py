@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from xrdcommon.spool.layout import Layout
 
 Rejections = dict[str, dict[str, int]]
 """Space group -> outcome ("accepted" or the reason) -> number of crystals drawn."""
+
+RECHECKED, REFUTED = "rechecked", "recheck"
+"""Outcomes: crystals that spglib was asked about again, and those of them that it did not confirm (drawn again)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,12 @@ def streams(layout: Layout) -> list[int]:
     """Return the numbers of all streams."""
     names = (path.name for path in layout.producers.iterdir())
     return sorted(int(name[1:]) for name in names if name.startswith("p") and name[1:].isdigit())
+
+
+def rechecks(records: Iterable[Record]) -> tuple[int, int]:
+    """Return how many crystals were rechecked and refuted on the way to published shards."""
+    counts = [outcomes for record in records for outcomes in record.rejections.values()]
+    return sum(n.get(RECHECKED, 0) for n in counts), sum(n.get(REFUTED, 0) for n in counts)
 
 
 class RecordCache:

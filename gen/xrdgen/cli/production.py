@@ -42,7 +42,7 @@ def produce(
     ] = None,
     verification: Annotated[
         str | None,
-        typer.Option(help="Who decides a crystal's space group: spglib, or exact (faster; spglib where in doubt)."),
+        typer.Option(help="Who decides a crystal's space group: exact (default; spglib rechecks 0.1 %), or spglib."),
     ] = None,
     rows_per_shard: Annotated[int | None, typer.Option(help="Samples of a shard; 1024 by default.")] = None,
     two_theta_min: Annotated[float | None, typer.Option(help="Degrees; 5 by default.")] = None,

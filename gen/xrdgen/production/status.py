@@ -7,19 +7,16 @@ from collections import Counter
 from typing import Any
 
 from xrdcommon.space_groups import symbol
-from xrdcommon.spool.audit import audit
+from xrdcommon.spool.audit import audit, recheck_line
 from xrdcommon.spool.backlog import format_bytes
 from xrdcommon.spool.lease import State, holder, observe
-from xrdcommon.spool.records import Record, RecordCache, streams
+from xrdcommon.spool.records import RECHECKED, Record, RecordCache, streams
 from xrdcommon.spool.spool import Spool
 
 RATE_WINDOW = 60.0
 """Seconds over which the present rate is taken."""
 
 _WORST = 5
-
-_RECHECKS = ("rechecked", "recheck")
-"""Crystals that spglib was asked about again, and those of them it did not confirm."""
 
 
 def status(spool: Spool, cache: RecordCache | None = None) -> dict[str, Any]:
@@ -53,6 +50,8 @@ def status(spool: Spool, cache: RecordCache | None = None) -> dict[str, Any]:
         },
         "streams": producers,
         "crystals": _crystals(records),
+        "rechecked": counts.rechecked,
+        "refuted": counts.refuted,
         "stop_requested": spool.stop_requested(),
         "seed": spool.root_seed,
         "grid": str(spool.grid),
@@ -102,7 +101,7 @@ def rejection_rates(crystals: dict[str, dict[str, int]]) -> list[tuple[float, in
     """Return (share of attempts rejected, space group), worst first; what is drawn or checked again does not count."""
     rates = []
     for group, counts in crystals.items():
-        attempts = sum(n for outcome, n in counts.items() if not outcome.endswith(("_redraws", "rechecked")))
+        attempts = sum(n for outcome, n in counts.items() if not outcome.endswith(("_redraws", RECHECKED)))
         if attempts:
             rates.append((1.0 - counts["accepted"] / attempts, int(group)))
     return sorted(rates, reverse=True)
@@ -126,7 +125,6 @@ def lines(state: dict[str, Any]) -> list[str]:
     ]
     worst = [f"{group} ({symbol(group)}) {share:.1%}" for share, group in rejection_rates(state["crystals"])[:_WORST]]
     text += [f"rejected     most in {', '.join(worst)}"] if worst else []
-    rechecked, refused = (sum(counts.get(key, 0) for counts in state["crystals"].values()) for key in _RECHECKS)
-    text += [f"rechecked    {rechecked} crystals by spglib, {refused} not confirmed"] if rechecked else []
+    text += [recheck_line(state["rechecked"], state["refuted"])] if state["rechecked"] else []
     text += ["drain        requested; producers finish their shards and stop"] if state["stop_requested"] else []
     return text

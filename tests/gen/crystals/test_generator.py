@@ -41,7 +41,7 @@ def same(one: Crystal, other: Crystal) -> bool:
 
 @pytest.fixture(scope="module")
 def generator(statistics: Statistics) -> CrystalGenerator:
-    """A generator of all 230 groups, verified by spglib."""
+    """A generator of all 230 groups."""
     return CrystalGenerator(statistics, UNIFORM)
 
 

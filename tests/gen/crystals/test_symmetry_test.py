@@ -60,7 +60,7 @@ def has_further_translation(group: int, crystal: CrystalArrays) -> bool:
 @pytest.mark.slow
 def test_agrees_with_spglib_over_all_groups(statistics: Statistics) -> None:
     compare = Compare()
-    generator = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform"), compare)
+    generator = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform", recheck=0.0), compare)
     for index in range(1_800):
         generator.draw(SampleIdentity(11, 0, 0, index))
     assert compare.unexplained == []
@@ -69,10 +69,9 @@ def test_agrees_with_spglib_over_all_groups(statistics: Statistics) -> None:
     assert compare.exact.asked < 0.01 * compare.asked
 
 
-def test_the_setting_chooses_the_verifier(statistics: Statistics) -> None:
-    settings = GeneratorSettings(space_groups="uniform", verification="exact")
-    exact = CrystalGenerator(statistics, settings)
-    spglib = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform"))
+def test_the_setting_chooses_the_verifier_and_exact_is_the_default(statistics: Statistics) -> None:
+    exact = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform"))
+    spglib = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform", verification="spglib"))
     assert isinstance(exact.verifier, ExactVerifier)
     assert isinstance(spglib.verifier, SpglibVerifier)
     for index in range(30):
@@ -82,9 +81,9 @@ def test_the_setting_chooses_the_verifier(statistics: Statistics) -> None:
 
 
 def test_spglib_rechecks_a_share_for_ever(statistics: Statistics) -> None:
-    settings = GeneratorSettings(space_groups="uniform", verification="exact", recheck=0.5)
+    settings = GeneratorSettings(space_groups="uniform", recheck=0.5)
     generator = CrystalGenerator(statistics, settings)
-    never = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform", verification="exact", recheck=0.0))
+    never = CrystalGenerator(statistics, GeneratorSettings(space_groups="uniform", recheck=0.0))
     n = 200
     for index in range(n):
         identity = SampleIdentity(13, 0, 0, index)
@@ -103,9 +102,9 @@ class ConfirmAll:
 
 
 def test_what_the_recheck_refutes_is_drawn_again_and_counted(statistics: Statistics) -> None:
-    settings = GeneratorSettings(space_groups=(216, 208), verification="exact", recheck=1.0)
+    settings = GeneratorSettings(space_groups=(216, 208), recheck=1.0)
     generator = CrystalGenerator(statistics, settings, ConfirmAll())
-    right = CrystalGenerator(statistics, GeneratorSettings(space_groups=(216, 208)))
+    right = CrystalGenerator(statistics, GeneratorSettings(space_groups=(216, 208), verification="spglib"))
     for index in range(30):
         crystal = generator.draw(SampleIdentity(14, 0, 0, index))
         assert right.verifier.verify(crystal.space_group, generator._arrays) is Verdict.CONFIRMED

@@ -122,6 +122,10 @@ def test_status_and_audit_report(spool: Path, run_command: Command) -> None:
     assert {key: status[key] for key in expected} == expected
     assert status["bytes_ready"] == sum(path.stat().st_size for path in (spool / "ready").iterdir())
     assert sum(counts["accepted"] for counts in status["crystals"].values()) == 56
+    assert (status["rechecked"], status["refuted"]) == (
+        sum(counts.get("rechecked", 0) for counts in status["crystals"].values()),
+        0,
+    )
     text = run_command("xrdgen", "status", spool).stdout
     assert "used         21" in text
     assert "stream 0: stopped" in text
