@@ -24,7 +24,7 @@ from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS, crystal_system
 
 from xrdgen.elements import atomic_number, element_table
 from xrdgen.embedded import resolve
-from xrdgen.statistics.model import N_LETTERS, Statistics, group_support
+from xrdgen.statistics.model import N_LETTERS, Statistics, add_sparse, group_support
 from xrdgen.statistics.provenance import family_record
 from xrdgen.structures.families import all_keys, records
 from xrdgen.structures.table import CELL_COLUMNS, citations, is_licensed, read_table
@@ -58,10 +58,11 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What one structure adds: group, sites as (Z, letter index), pair or None, lattice or None."""
+    """What one structure adds: group, sites as (Z, letter index), atoms in the cell, pair or None, lattice or None."""
 
     group: int
     sites: list[tuple[int, int]]
+    atoms: int
     pair: tuple[float, float] | None
     lattice: NDArray[np.float64] | None
 
@@ -91,7 +92,7 @@ def _count(row: Mapping[str, Any], filters: Filters) -> _Counted | str:
         lattice[:3] /= np.cbrt(volume)
         lattice = np.round(lattice, 6)
     pair = (round(v_atomic, 4), round(volume / v_atomic, 6)) if full else None
-    return _Counted(group, occupied, pair, lattice)
+    return _Counted(group, occupied, sum(int(site["multiplicity"]) for site in sites), pair, lattice)
 
 
 def count_structures(table: pd.DataFrame, filters: Filters, seed: int = 0) -> Statistics:
@@ -125,6 +126,16 @@ def count_structures(table: pd.DataFrame, filters: Filters, seed: int = 0) -> St
     return _assemble(counted, header, seed)
 
 
+JOINT = {"element_repetitions": 3, "site_letters": 3, "n_sites": 2, "n_atoms": 2}
+"""Joint counts of the statistics and how many columns name a combination."""
+
+
+def _sparse(counter: Counter[tuple[int, ...]], columns: int) -> NDArray[np.int64]:
+    """Return counted combinations as rows (J, columns + 1) in ascending order."""
+    rows = [(*combination, n) for combination, n in counter.items()]
+    return add_sparse(np.array(rows, dtype=np.int64).reshape(-1, columns + 1))
+
+
 def _assemble(counted: list[_Counted], header: dict[str, Any], seed: int) -> Statistics:
     """Put the counts into arrays and shuffle the support points."""
     per_structure = [Counter(z for z, _ in item.sites) for item in counted]
@@ -135,15 +146,20 @@ def _assemble(counted: list[_Counted], header: dict[str, Any], seed: int) -> Sta
     elements_of = np.zeros((N_GROUPS, N_ELEMENTS), dtype=np.int64)
     repetitions = np.zeros((N_GROUPS, most + 1), dtype=np.int64)
     wyckoff = np.zeros((N_GROUPS, N_LETTERS), dtype=np.int64)
+    joint: dict[str, Counter[tuple[int, ...]]] = {name: Counter() for name in JOINT}
     for item, elements in zip(counted, per_structure, strict=True):
         row = item.group - 1
+        joint["n_sites"][item.group, len(item.sites)] += 1
+        joint["n_atoms"][item.group, item.atoms] += 1
         n_structures[row] += 1
         n_elements[row, len(elements)] += 1
         for z, n in elements.items():
             elements_of[row, z - 1] += 1
             repetitions[row, n] += 1
+            joint["element_repetitions"][item.group, z, n] += 1
         for _, letter in item.sites:
             wyckoff[row, letter] += 1
+            joint["site_letters"][item.group, len(item.sites), letter] += 1
     rng = np.random.default_rng(seed)
     pairs = [(item.group - 1, item.pair) for item in counted if item.pair is not None]
     volume_start, support = group_support(
@@ -169,6 +185,7 @@ def _assemble(counted: list[_Counted], header: dict[str, Any], seed: int) -> Sta
         elements=elements_of,
         repetitions=repetitions,
         wyckoff=wyckoff,
+        **{name: _sparse(joint[name], columns) for name, columns in JOINT.items()},
         volume_start=volume_start,
         v_atomic=np.ascontiguousarray(support[:, 0]),
         density_factor=np.ascontiguousarray(support[:, 1]),

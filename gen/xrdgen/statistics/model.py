@@ -1,9 +1,11 @@
 """Statistics of real structures: counts and support points of the kernel density estimates, one versioned file.
 
 Each column set (pairs of V_atomic and density factor per group, lattices per crystal system) is shuffled
-independently of the others and no entry's name is kept.
+independently of the others and no entry's name is kept. Joint counts are sparse: one row for each combination that
+occurs, in ascending order, its count last.
 
 # G = 230 groups    K largest number of elements + 1    R largest repetition + 1    N support pairs    M lattices
+# J rows of sparse counts
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from xrdcommon.fields import N_ELEMENTS
 from xrdcommon.files import write_bytes
 from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 N_LETTERS = 27
 READ_ERRORS = (OSError, ValueError, LookupError, AttributeError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 """What a damaged file, or one of another kind, raises."""
@@ -40,6 +42,10 @@ class Statistics:
         elements: (G, 103) structures that contain the element, index Z - 1; once a structure.
         repetitions: (G, R) pairs of structure and element in which the element occupies r sites, index r.
         wyckoff: (G, 27) occupied (site, element) by index of the Wyckoff letter.
+        element_repetitions: (J, 4) group, Z, r, structures in which the element occupies r sites.
+        site_letters: (J, 4) group, sites of the structure, index of the Wyckoff letter, occupied (site, element).
+        n_sites: (J, 3) group, sites in the asymmetric unit, structures.
+        n_atoms: (J, 3) group, atoms in the conventional cell, structures.
         volume_start: (G + 1,) first support pair of each group.
         v_atomic: (N,) sum of atomic volumes in the conventional cell, Å^3.
         density_factor: (N,) cell volume / v_atomic.
@@ -54,6 +60,10 @@ class Statistics:
     elements: NDArray[np.int64]
     repetitions: NDArray[np.int64]
     wyckoff: NDArray[np.int64]
+    element_repetitions: NDArray[np.int64]
+    site_letters: NDArray[np.int64]
+    n_sites: NDArray[np.int64]
+    n_atoms: NDArray[np.int64]
     volume_start: NDArray[np.int64]
     v_atomic: NDArray[np.float64]
     density_factor: NDArray[np.float64]
@@ -133,6 +143,10 @@ class Statistics:
             "elements": (N_GROUPS, N_ELEMENTS),
             "repetitions": (N_GROUPS, self.repetitions.shape[-1]),
             "wyckoff": (N_GROUPS, N_LETTERS),
+            "element_repetitions": (len(self.element_repetitions), 4),
+            "site_letters": (len(self.site_letters), 4),
+            "n_sites": (len(self.n_sites), 3),
+            "n_atoms": (len(self.n_atoms), 3),
             "volume_start": (N_GROUPS + 1,),
             "v_atomic": (int(self.volume_start[-1]),),
             "density_factor": (int(self.volume_start[-1]),),
@@ -144,6 +158,16 @@ class Statistics:
                 raise FormatError(
                     f"{where}: array {name} has shape {getattr(self, name).shape}, expected {shape}; build them again"
                 )
+        joint: tuple[tuple[str, tuple[int, ...], NDArray[np.int64]], ...] = (
+            ("element_repetitions", (0, 1), self.elements),
+            ("element_repetitions", (0, 2), self.repetitions),
+            ("site_letters", (0, 2), self.wyckoff),
+            ("n_sites", (0,), self.n_structures),
+            ("n_atoms", (0,), self.n_structures),
+        )
+        for name, columns, total in joint:
+            if not _adds_up(getattr(self, name), columns, total):
+                raise FormatError(f"{where}: {name} contradict the counts of their groups; build them again")
 
     def merge(self, other: Statistics, seed: int = 0) -> Statistics:
         """Return the statistics of both sets of structures together: counts added, support shuffled anew.
@@ -167,6 +191,10 @@ class Statistics:
             elements=self.elements + other.elements,
             repetitions=_add(self.repetitions, other.repetitions),
             wyckoff=self.wyckoff + other.wyckoff,
+            element_repetitions=add_sparse(self.element_repetitions, other.element_repetitions),
+            site_letters=add_sparse(self.site_letters, other.site_letters),
+            n_sites=add_sparse(self.n_sites, other.n_sites),
+            n_atoms=add_sparse(self.n_atoms, other.n_atoms),
             volume_start=volume_start,
             v_atomic=np.ascontiguousarray(pairs[:, 0]),
             density_factor=np.ascontiguousarray(pairs[:, 1]),
@@ -221,3 +249,31 @@ def _add(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     total[:, : one.shape[1]] += one
     total[:, : other.shape[1]] += other
     return total
+
+
+def add_sparse(*tables: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Add sparse counts (J, k + 1): k columns that name a combination and its count; rows ascending, each once."""
+    rows = np.concatenate(tables)
+    combinations, which = np.unique(rows[:, :-1], axis=0, return_inverse=True)
+    counts = np.zeros(len(combinations), dtype=np.int64)
+    np.add.at(counts, which.ravel(), rows[:, -1])
+    return np.ascontiguousarray(np.column_stack([combinations, counts]))
+
+
+def _adds_up(table: NDArray[np.int64], columns: tuple[int, ...], total: NDArray[np.int64]) -> bool:
+    """Tell whether sparse counts, summed over all but some columns, are the dense ones.
+
+    Args:
+        table: (J, k + 1) sparse counts; column 0 is the group.
+        columns: those that remain.
+        total: dense counts; groups begin at 1, and so do elements (the column 1).
+
+    """
+    if (table < 0).any() or (len(table) and table[:, 0].min() < 1):
+        return False
+    index = tuple(table[:, column] - (column == 0 or total.shape[-1] == N_ELEMENTS) for column in columns)
+    if any((axis < 0).any() or (axis >= n).any() for axis, n in zip(index, total.shape, strict=True)):
+        return False
+    found = np.zeros_like(total)
+    np.add.at(found, index, table[:, -1])
+    return bool((found == total).all())

@@ -5,17 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from xrdcommon.space_groups import CRYSTAL_SYSTEMS
 from xrdgen.crystals import random_kernels
-from xrdgen.statistics.model import Statistics
+from xrdgen.statistics.model import Statistics, add_sparse
 from xrdgen.symmetry import wyckoff
 
 N_SUPPORT = 60
 SYSTEM_SPREAD = {"lengths": 0.12, "angles": 8.0}
+
+
+def joint_counts(
+    rng: np.random.Generator,
+    elements: NDArray[np.int64],
+    repetitions: NDArray[np.int64],
+    positions: NDArray[np.int64],
+) -> dict[str, NDArray[np.int64]]:
+    """Spread the counts of every group at random over elements and over numbers of sites (2, 5 and 9)."""
+    of_element, of_sites, n_sites = [], [], []
+    for row in range(230):
+        pairs = np.repeat(np.arange(repetitions.shape[1]), repetitions[row])
+        present = rng.permutation(np.repeat(np.arange(1, 104), elements[row]))
+        of_element += [(row + 1, z, r, 1) for z, r in zip(present, pairs, strict=True)]
+        letters = np.repeat(np.arange(27), positions[row])
+        of_sites += [(row + 1, n, k, 1) for n, k in zip(rng.choice([2, 5, 9], len(letters)), letters, strict=True)]
+        n_sites += [(row + 1, 2, 30), (row + 1, 5, 20), (row + 1, 9, row + 10)]
+    sites = np.array(n_sites)
+    return {
+        "element_repetitions": add_sparse(np.array(of_element)),
+        "site_letters": add_sparse(np.array(of_sites)),
+        "n_sites": sites,
+        "n_atoms": sites * [1, 4, 1],
+    }
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +56,7 @@ def statistics() -> Statistics:
     for row in range(230):
         n_elements[row, 1:5] = [10, 25, 15, 10]
         elements[row, rng.choice(96, 12, replace=False)] = rng.integers(1, 40, 12)
-        repetitions[row, 1:6] = [90, 40, 20, 10, 5]
+        repetitions[row, 1:6] = [elements[row].sum() - 75, 40, 20, 10, 5]
         n_letters = table.start[row + 1] - table.start[row]
         positions[row, :n_letters] = rng.integers(5, 40, n_letters)
         v_atomic.append(rng.lognormal(np.log(800), 0.8, N_SUPPORT - 1))
@@ -56,12 +81,13 @@ def statistics() -> Statistics:
         cells[:, :3] /= np.cbrt(volume)[:, None]
         lattices.append(cells)
         start.append(start[-1] + n)
-    values = {
+    values: dict[str, Any] = {
         "n_structures": np.arange(60, 290, dtype=np.int64),
         "n_elements": n_elements,
         "elements": elements,
         "repetitions": repetitions,
         "wyckoff": positions,
+        **joint_counts(rng, elements, repetitions, positions),
         "volume_start": np.arange(231, dtype=np.int64) * N_SUPPORT,
         "v_atomic": np.concatenate(v_atomic),
         "density_factor": np.concatenate(factor),
@@ -78,6 +104,7 @@ KERNEL_MODULES = (
     "sampler_kernels",
     "primitive_kernels",
     "symmetry_test_kernels",
+    "drawing_kernels",
     "generator",
     "verify",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from xrdgen.statistics.show import group_summary, plot, summary
 from xrdgen.structures.given import import_given
 from xrdgen.structures.table import read_table, table_of, write_table
 
-COUNTS = ("n_structures", "n_elements", "elements", "repetitions", "wyckoff", "volume_start", "lattice_start")
+JOINT = ("element_repetitions", "site_letters", "n_sites", "n_atoms")
+COUNTS = ("n_structures", "n_elements", "elements", "repetitions", "wyckoff", "volume_start", "lattice_start", *JOINT)
 
 
 def structure(number: int, group: int, hall: int, cell: tuple[float, ...], *sites: Any, **more: Any) -> dict[str, Any]:
@@ -63,6 +65,12 @@ def test_counts_by_hand(rows: list[dict[str, Any]]) -> None:
     assert statistics.repetitions[224].tolist() == [0, 4, 1]  # the vacant structure has Na on two sites
     assert statistics.wyckoff[224, :3].tolist() == [3, 3, 0]
     assert statistics.wyckoff[135, [0, 5]].tolist() == [1, 1]
+    assert statistics.element_repetitions.tolist() == [  # group, Z, sites of the element, structures
+        [136, 8, 1, 1], [136, 22, 1, 1], [225, 11, 1, 1], [225, 11, 2, 1], [225, 17, 1, 2], [225, 19, 1, 1],
+    ]  # fmt: skip
+    assert statistics.site_letters.tolist() == [[136, 2, 0, 1], [136, 2, 5, 1], [225, 2, 0, 3], [225, 2, 1, 3]]
+    assert statistics.n_sites.tolist() == [[136, 2, 1], [225, 2, 3]]
+    assert statistics.n_atoms.tolist() == [[136, 6, 1], [225, 8, 3]]
     volumes = element_table().atomic_volume
     pairs = slice(*statistics.volume_start[224:226])
     expected = sorted(4 * (volumes[z[first] + 1] + volumes[z["Cl"] + 1]) for first in ("Na", "K"))
@@ -157,13 +165,32 @@ def test_embedded_statistics_are_amcsd_training_part_and_materials_project(tmp_p
     assert len(whole.header["citations"]) == 2
 
 
-def test_other_format_version_names_both_and_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 99])
+def test_other_format_version_names_both_and_the_remedy(version: int, tmp_path: Path) -> None:
     statistics = Statistics.load("embedded:statistics")
-    header = json.dumps({**statistics.header, "format": 99}).encode()
-    arrays = {name: getattr(statistics, name) for name in ARRAYS}
+    header = json.dumps({**statistics.header, "format": version}).encode()
+    kept = [name for name in ARRAYS if version != 1 or name not in JOINT]  # format 1 had no joint counts
+    arrays = {name: getattr(statistics, name) for name in kept}
     np.savez(tmp_path / "s.npz", **arrays, header=np.frombuffer(header, dtype=np.uint8))
-    with pytest.raises(FormatError, match=rf"format 99, this version reads format {FORMAT_VERSION}; build them again"):
+    wanted = rf"format {version}, this version reads format {FORMAT_VERSION}; build them again with `xrdgen statistics"
+    with pytest.raises(FormatError, match=wanted):
         Statistics.load(tmp_path / "s.npz")
+
+
+@pytest.mark.parametrize("name", JOINT)
+def test_joint_counts_that_do_not_add_up_are_refused(name: str, tmp_path: Path) -> None:
+    statistics = Statistics.load("embedded:statistics")
+    for change in ("one more", "no such group", "one column less"):
+        table = getattr(statistics, name).copy()
+        if change == "one more":
+            table[5, -1] += 1
+        elif change == "no such group":
+            table[-1, 0] = 231
+        else:
+            table = table[:, 1:]
+        replace(statistics, **{name: table}).save(tmp_path / "s.npz")
+        with pytest.raises(FormatError, match=rf"{name} .*build them again"):
+            Statistics.load(tmp_path / "s.npz")
 
 
 def test_damaged_or_missing_file(tmp_path: Path) -> None:
