@@ -8,7 +8,7 @@
 | 5 | uniform coordinates in the free parameters of the position | `sampler_kernels.draw_coordinates` |
 | 6 | unit-volume lattice from the KDE of the crystal system | `kde_kernels.draw_unit_cell` |
 | 7 | density factor given V_atomic from the conditional KDE of the group | `kde_kernels.draw_density_factor` |
-| 8 | verification of the space group | `verify` |
+| 8 | verification of the space group, in `drawing_kernels.draw_verified` | `symmetry_test_kernels`, `verify` |
 
 Where the paper is silent or the authors' code departs from it: coordinates are uniform on oblique positions too;
 lattices that are none are drawn again and the others renormalised to unit volume, so that the drawn volume is the
@@ -29,22 +29,24 @@ from xrdcommon.errors import InputError
 from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_key
 from xrdcommon.space_groups import N_GROUPS, symbol
 
+from xrdgen.crystals.cosets import coset_tables
 from xrdgen.crystals.crystal import Crystal
-from xrdgen.crystals.random_kernels import STREAM_WORDS, start_stream, uniform
-from xrdgen.crystals.sampler_kernels import (
-    GROUP,
-    MAX_ATTEMPTS,
-    N_REASONS,
-    NO_REFLECTION,
+from xrdgen.crystals.drawing_kernels import (
+    ANSWER,
+    CONFIRMED,
+    EXHAUSTED,
     RECHECK,
-    CrystalArrays,
-    draw_group,
-    next_candidate,
-    refuse,
+    Draw,
+    DrawTables,
+    begin_draw,
+    draw_verified,
 )
+from xrdgen.crystals.primitive import primitive_tables
+from xrdgen.crystals.random_kernels import STREAM_WORDS
+from xrdgen.crystals.sampler_kernels import GROUP, MAX_ATTEMPTS, N_REASONS, NO_REFLECTION, CrystalArrays, refuse
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.tables import sampler_tables
-from xrdgen.crystals.verify import ExactVerifier, SpglibVerifier, Verdict, Verifier
+from xrdgen.crystals.verify import ExactVerifier, SpglibVerifier, Verifier
 
 if TYPE_CHECKING:
     from xrdgen.statistics.model import Statistics
@@ -87,7 +89,11 @@ class CrystalGenerator:
 
     Attributes:
         settings: what is drawn and what is kept.
+        tables: of the sampler.
+        draw_tables: all that the kernels draw and verify by.
         classes: the space groups that can be drawn, ascending.
+        verifier: asked about every candidate, an `ExactVerifier` only about those on doubtful lattices: its test is in
+            the kernel.
         rejections: (230, len(REASONS)) int64, rejected draws by group (row number - 1) and reason since construction.
         accepted: (230,) int64, crystals drawn by group since construction.
         rechecked: (230,) int64, crystals that the exact test confirmed and spglib was asked about again; see `recheck`
@@ -111,17 +117,23 @@ class CrystalGenerator:
 
         """
         self.settings = settings or GeneratorSettings()
-        self.tables = sampler_tables(statistics, self.settings)
-        self.classes = [int(group) for group in self.tables.classes]
         self.verifier = verifier or make_verifier(self.settings)
+        self.tables = sampler_tables(statistics, self.settings)
+        self.draw_tables = DrawTables(
+            sampler=self.tables,
+            primitive=primitive_tables(),
+            cosets=coset_tables(),
+            exact=isinstance(self.verifier, ExactVerifier),
+            tolerance=float(self.settings.symprec),
+            recheck=float(self.settings.recheck) if self.settings.verification == "exact" else 0.0,
+        )
+        self.classes = [int(group) for group in self.tables.classes]
         self.rejections: NDArray[np.int64] = np.zeros((N_GROUPS, N_REASONS), dtype=np.int64)
         self.accepted: NDArray[np.int64] = np.zeros(N_GROUPS, dtype=np.int64)
         self.rechecked: NDArray[np.int64] = np.zeros(N_GROUPS, dtype=np.int64)
         self._second = SpglibVerifier(self.settings.symprec)
-        self._recheck = self.settings.recheck if self.settings.verification == "exact" else 0.0
         self._arrays = empty_arrays(self.settings.max_sites)
-        self._stream = np.zeros(STREAM_WORDS, dtype=np.uint64)
-        self._progress = np.zeros(4, dtype=np.int64)
+        self._draw = empty_draw(self._arrays)
 
     def draw(self, identity: SampleIdentity, purpose: Purpose = Purpose.CRYSTAL) -> Crystal:
         """Return the crystal of an identity.
@@ -153,36 +165,45 @@ class CrystalGenerator:
             InputError: its group yields no crystal within `MAX_ATTEMPTS` attempts.
 
         """
-        stream, progress = self._stream, self._progress
+        draw = self._draw._replace(crystal=arrays)
         key = np.array(philox_key(identity.run, identity.producer), dtype=np.uint64)
         counter = np.array(philox_counter(identity.shard, identity.index, purpose), dtype=np.uint64)
-        start_stream(stream, key, counter)
-        draw_group(stream, self.tables.classes, self.tables.class_weights, progress)
-        group = int(progress[GROUP])
-        rejections = self.rejections[group - 1]
-        while next_candidate(stream, self.tables, progress, arrays, rejections):
-            verdict = self.verifier.verify(group, arrays)
-            if verdict is not Verdict.CONFIRMED:
-                refuse(progress, rejections, int(verdict))
-            elif self._is_refuted(group, arrays):
-                refuse(progress, rejections, RECHECK)
+        begin_draw(draw, self.draw_tables, key, counter)
+        group = int(draw.progress[GROUP])
+        while True:
+            outcome = draw_verified(draw, self.draw_tables, self.rejections)
+            if outcome != CONFIRMED:
+                self.answer(outcome, draw)
             elif accept is not None and not accept(group, arrays):
-                refuse(progress, rejections, NO_REFLECTION)
+                refuse(draw.progress, self.rejections[group - 1], NO_REFLECTION)
             else:
                 self.accepted[group - 1] += 1
                 return group
-        counts = ", ".join(f"{name} {int(n)}" for name, n in zip(REASONS, rejections, strict=True) if n)
-        raise InputError(
-            f"space group {group} ({symbol(group)}): no crystal in {MAX_ATTEMPTS} attempts "
-            f"(rejected so far: {counts}); leave the group out or build its statistics from more structures"
-        )
 
-    def _is_refuted(self, group: int, arrays: CrystalArrays) -> bool:
-        """Ask spglib about a random share of what the exact test confirmed; the identity alone decides on which."""
-        if self._recheck == 0.0 or uniform(self._stream) >= self._recheck:
-            return False
-        self.rechecked[group - 1] += 1
-        return self._second.verify(group, arrays) is not Verdict.CONFIRMED
+    def answer(self, outcome: int, draw: Draw) -> None:
+        """Write the answer that a draw waits for, so that it can go on.
+
+        Args:
+            outcome: of `draw_verified`, other than `CONFIRMED`.
+            draw: in progress.
+
+        Raises:
+            InputError: there is no crystal to ask about (`EXHAUSTED`).
+
+        """
+        group = int(draw.progress[GROUP])
+        if outcome == EXHAUSTED:
+            rejected = zip(REASONS, self.rejections[group - 1], strict=True)
+            counts = ", ".join(f"{name} {int(n)}" for name, n in rejected if n)
+            raise InputError(
+                f"space group {group} ({symbol(group)}): no crystal in {MAX_ATTEMPTS} attempts "
+                f"(rejected so far: {counts}); leave the group out or build its statistics from more structures"
+            )
+        verifier = self.verifier
+        if outcome == RECHECK:
+            self.rechecked[group - 1] += 1
+            verifier = self._second
+        draw.dialogue[ANSWER] = int(verifier.verify(group, draw.crystal))
 
 
 def make_verifier(settings: GeneratorSettings) -> Verifier:
@@ -200,6 +221,16 @@ def empty_arrays(max_sites: int) -> CrystalArrays:
         atomic_numbers=np.zeros(max_sites, dtype=np.int64),
         letters=np.zeros(max_sites, dtype=np.int64),
         n_sites=np.zeros(1, dtype=np.int64),
+    )
+
+
+def empty_draw(arrays: CrystalArrays) -> Draw:
+    """Return a draw into given arrays, not begun."""
+    return Draw(
+        stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
+        progress=np.zeros(4, dtype=np.int64),
+        dialogue=np.zeros(2, dtype=np.int64),
+        crystal=arrays,
     )
 
 

@@ -1,0 +1,125 @@
+"""Draw crystals until one has the space group it was drawn in, as one kernel that stops only to ask spglib.
+
+    symbol      variable            meaning                                                     reference
+    -           tables.exact        whether the exact test decides; else every crystal is asked -
+    eps         tables.tolerance    distance within which the space group is verified, Å        `symmetry_test_kernels`
+    r           tables.recheck      share of what the exact test confirmed that spglib sees     SPEC, section 3
+    u           -                   uniform deviate in [0, 1) of the crystal's own stream       `random_kernels`
+
+For one crystal, with the rule of twenty failures (paper, S1) kept by `refuse` and `next_candidate`:
+
+    next candidate  ->  exact test  ->  other group or undetermined: a failed attempt
+                                    ->  lattice doubtful:            ASK, and go on with what spglib says
+                                    ->  passed, u < r:               RECHECK; not confirmed: a failed attempt
+                                    ->  passed, u >= r:              CONFIRMED
+
+spglib is no kernel. So `draw_verified` returns the question; the caller writes the answer into `dialogue` and calls
+again, and the draw goes on where it stopped. Whether a question is asked depends on the crystal and its stream alone,
+so that a draw is the same however often it was interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdgen.crystals.cosets import CosetTables
+from xrdgen.crystals.primitive import PrimitiveTables
+from xrdgen.crystals.random_kernels import start_stream, uniform
+from xrdgen.crystals.sampler_kernels import GROUP, PASSED, CrystalArrays, draw_group, next_candidate, refuse
+from xrdgen.crystals.sampler_kernels import RECHECK as REFUTED
+from xrdgen.crystals.symmetry_test_kernels import DOUBTFUL, symmetry_verdict
+from xrdgen.crystals.tables import SamplerTables
+from xrdgen.jit import kernel
+
+NOTHING, CONFIRMED, ASK, RECHECK, EXHAUSTED = range(5)
+"""Outcomes of `draw_verified`; `NOTHING` is the question of a draw that waits for no answer."""
+
+# what `dialogue` (2,) holds
+QUESTION, ANSWER = range(2)
+
+
+class DrawTables(NamedTuple):
+    """All that crystals are drawn and verified by; a tuple so that kernels take it as one argument."""
+
+    sampler: SamplerTables
+    primitive: PrimitiveTables
+    cosets: CosetTables
+    exact: bool
+    """Whether the exact test decides; if not, every candidate is asked about."""
+    tolerance: float
+    """Å."""
+    recheck: float
+    """Share of the confirmed crystals that spglib is asked about again."""
+
+
+class Draw(NamedTuple):
+    """A crystal being drawn.
+
+    Attributes:
+        stream: (11,) random stream.
+        progress: (4,) see `sampler_kernels`.
+        dialogue: (2,) the question that the draw waits on, and its answer: `PASSED` or a reason of `sampler_kernels`.
+        crystal: the candidate; in the end the crystal.
+
+    """
+
+    stream: NDArray[np.uint64]
+    progress: NDArray[np.int64]
+    dialogue: NDArray[np.int64]
+    crystal: CrystalArrays
+
+
+@kernel
+def begin_draw(draw: Draw, tables: DrawTables, key: NDArray[np.uint64], counter: NDArray[np.uint64]) -> None:
+    """Put the stream at the beginning of key (2,) and counter (4,), and draw the space group."""
+    start_stream(draw.stream, key, counter)
+    draw_group(draw.stream, tables.sampler.classes, tables.sampler.class_weights, draw.progress)
+    draw.dialogue[QUESTION] = NOTHING
+
+
+@kernel
+def draw_verified(draw: Draw, tables: DrawTables, rejections: NDArray[np.int64]) -> int:
+    """Draw until a crystal of the group is confirmed; the group stays the one that was drawn.
+
+    To refuse a confirmed crystal, call `refuse` and then this again.
+
+    Args:
+        draw: begun by `begin_draw`; after a question, with its answer.
+        tables: see `DrawTables`.
+        rejections: (230, 10) counts by group - 1 and reason, added to.
+
+    Returns:
+        `CONFIRMED`; `ASK` or `RECHECK` (write the answer and call again); `EXHAUSTED` after `MAX_ATTEMPTS` attempts.
+
+    """
+    group = draw.progress[GROUP]
+    counts = rejections[group - 1]
+    question = draw.dialogue[QUESTION]
+    draw.dialogue[QUESTION] = NOTHING
+    if question == RECHECK:
+        if draw.dialogue[ANSWER] == PASSED:
+            return CONFIRMED
+        refuse(draw.progress, counts, REFUTED)
+    while True:
+        if question == ASK:
+            verdict = draw.dialogue[ANSWER]
+            question = NOTHING
+        else:
+            if not next_candidate(draw.stream, tables.sampler, draw.progress, draw.crystal, counts):
+                return EXHAUSTED
+            verdict = DOUBTFUL
+            if tables.exact:
+                verdict = symmetry_verdict(tables.primitive, tables.cosets, group, draw.crystal, tables.tolerance)
+            if verdict == DOUBTFUL:
+                draw.dialogue[QUESTION] = ASK
+                return ASK
+        if verdict != PASSED:
+            refuse(draw.progress, counts, verdict)
+        elif tables.recheck > 0.0 and uniform(draw.stream) < tables.recheck:
+            draw.dialogue[QUESTION] = RECHECK
+            return RECHECK
+        else:
+            return CONFIRMED
