@@ -177,7 +177,7 @@ class Simulator:
         )
         if fault != check.SOUND:
             raise InputError(_describe(fault, row, crystal))
-        self._refuse_endless_work(cell, number, len(positions))
+        self.refuse_endless_work(cell, number, len(positions))
         weights = occupancies * crystal.multiplicities / self.groups.order[number - 1]
         return CrystalArrays(cell, positions, atomic_numbers, weights, number)
 
@@ -271,8 +271,18 @@ class Simulator:
         share = generator(identity, Purpose.PATTERN).random()
         return self.settings.size_min + (self.settings.size_max - self.settings.size_min) * share
 
-    def _refuse_endless_work(self, cell: NDArray[np.float64], number: int, n_atoms: int) -> None:
-        """Estimate the work from the volume of the limiting sphere; raise InputError above the limits."""
+    def refuse_endless_work(self, cell: NDArray[np.float64], number: int, n_atoms: int) -> None:
+        """Estimate the work of a crystal from the volume of the limiting sphere.
+
+        Args:
+            cell: (6,) Å and degrees.
+            number: space group.
+            n_atoms: rows of the asymmetric unit.
+
+        Raises:
+            InputError: more than `MAX_REFLECTIONS` or `MAX_TERMS`.
+
+        """
         equivalents = self.groups.laue_order[number - 1] * (
             self.groups.centring_start[number] - self.groups.centring_start[number - 1]
         )

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError, SpoolError
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import N_ELEMENTS, SAMPLE_DTYPE
 from xrdcommon.files import sha256_file
-from xrdcommon.identity import SampleIdentity
+from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_key
+from xrdcommon.shards.format import BLOCK_ROWS
 from xrdcommon.spool.records import Rejections
 from xrdcommon.spool.spool import Spool
 
@@ -20,7 +21,8 @@ from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
 
 if TYPE_CHECKING:
     from xrdgen.crystals.crystal import Crystal
-    from xrdgen.crystals.sampler_kernels import CrystalArrays
+    from xrdgen.diffraction.simulator import Simulator
+    from xrdgen.production.row_kernels import RowArrays
 
 
 class RowSource(Protocol):
@@ -41,11 +43,21 @@ class RowSource(Protocol):
 
 
 class CrystalRows:
-    """Random crystals and their diffractograms, as a spool's configuration has them."""
+    """Random crystals and their diffractograms, as a spool's configuration has them.
+
+    Drawn and simulated by one kernel (`row_kernels.fill_rows`), which returns for spglib only.
+
+    Raises:
+        InputError: crystals of this configuration may be too large to be simulated.
+        SpoolError: the spool's copy of the statistics was changed.
+
+    """
 
     def __init__(self, spool: Spool) -> None:
-        from xrdgen.crystals.generator import REASONS, CrystalGenerator, empty_arrays
+        from xrdgen.crystals.generator import REASONS, CrystalGenerator, empty_arrays, empty_draw
+        from xrdgen.crystals.random_kernels import STREAM_WORDS
         from xrdgen.diffraction.simulator import Simulator
+        from xrdgen.production.row_kernels import Optics, Work
         from xrdgen.statistics.model import Statistics
 
         configuration = ProductionConfig.from_dict(spool.configuration)
@@ -54,54 +66,93 @@ class CrystalRows:
         if found != expected:
             raise SpoolError(f"{statistics}: SHA-256 {found[:12]}, expected {expected[:12]}; the copy was changed")
         self._generator = CrystalGenerator(Statistics.load(statistics), configuration.generator)
-        self._simulator = Simulator(configuration.simulation)
-        self._arrays = empty_arrays(configuration.generator.max_sites)
+        simulator = Simulator(configuration.simulation)
+        self._bound_work(simulator)
+        self._optics = Optics(
+            instrument=simulator.instrument,
+            groups=simulator.groups,
+            form_factors=simulator.form_factors,
+            size_min=float(configuration.simulation.size_min),
+            size_max=float(configuration.simulation.size_max),
+        )
+        most = configuration.generator.max_sites
+        self._draw = empty_draw(empty_arrays(most))
+        self._work = Work(
+            row=np.zeros(1, dtype=np.int64),
+            key=np.zeros(2, dtype=np.uint64),
+            crystal_counter=np.zeros(4, dtype=np.uint64),
+            pattern_counter=np.zeros(4, dtype=np.uint64),
+            pattern_stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
+            weights=np.zeros(most),
+        )
+        self._rows = empty_rows(BLOCK_ROWS)
         self._reasons = REASONS
         self._rejections = self._generator.rejections.copy()
         self._accepted = self._generator.accepted.copy()
         self._rechecked = self._generator.rechecked.copy()
 
-    def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
-        """Fill B consecutive rows (see `RowSource`)."""
-        for row in range(len(patterns)):
-            identity = SampleIdentity(first.run, first.producer, first.shard, first.index + row)
-            self.fill_row(identity, patterns[row], samples[row])
+    def _bound_work(self, simulator: Simulator) -> None:
+        """Refuse settings under which a crystal can be larger than the simulator takes: the kernel does not ask."""
+        settings = self._generator.settings
+        edge = settings.max_volume ** (1.0 / 3.0)
+        largest = np.array([edge, edge, edge, 90.0, 90.0, 90.0])
+        for group in self._generator.classes:
+            try:
+                simulator.refuse_endless_work(largest, group, settings.max_sites)
+            except InputError as error:
+                raise InputError(
+                    f"max_volume {settings.max_volume:g} Å^3, max_sites {settings.max_sites}: {error}"
+                ) from error
 
-    def fill_row(self, identity: SampleIdentity, pattern: NDArray[np.float32], sample: np.void) -> Crystal:
-        """Draw one sample, and return its crystal.
+    def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
+        """Fill B consecutive rows (see `RowSource`).
 
         A crystal without a reflection on the grid is a failed attempt of the same draw (`no_reflection`): the space
         group stays, and crystal and pattern remain functions of identity and configuration.
 
-        Args:
-            identity: of the sample.
-            pattern: (P,) to be filled.
-            sample: record of `SAMPLE_DTYPE`, zero before.
-
         Raises:
-            InputError: the crystal's group yields none that can be simulated.
+            InputError: a crystal's group yields none that can be simulated; the message names the sample.
 
         """
-        from xrdgen.crystals.generator import crystal_of
-        from xrdgen.diffraction.simulator import NoReflectionError
+        from xrdgen.crystals.drawing_kernels import CONFIRMED, NOTHING, QUESTION
+        from xrdgen.production.row_kernels import fill_rows
 
-        size = self._simulator.crystallite_size(identity)
-        drawn: list[Crystal] = []
-
-        def has_pattern(group: int, arrays: CrystalArrays) -> bool:
-            drawn[:] = [crystal_of(group, arrays)]
+        if len(patterns) > len(self._rows.space_group):
+            self._rows = empty_rows(len(patterns))
+        generator, draw, work = self._generator, self._draw, self._work
+        work.row[0] = 0
+        work.key[:] = philox_key(first.run, first.producer)
+        work.crystal_counter[:] = philox_counter(first.shard, first.index, Purpose.CRYSTAL)
+        work.pattern_counter[:] = philox_counter(first.shard, first.index, Purpose.PATTERN)
+        draw.dialogue[QUESTION] = NOTHING
+        arguments = (
+            draw,
+            generator.draw_tables,
+            self._optics,
+            work,
+            generator.rejections,
+            generator.accepted,
+            self._rows,
+            patterns,
+        )
+        while (outcome := fill_rows(*arguments)) != CONFIRMED:
             try:
-                self._simulator.pattern(drawn[0], size, out=pattern)
-            except NoReflectionError:
-                return False
-            return True
+                generator.answer(outcome, draw)
+            except InputError as error:
+                index = first.index + int(work.row[0])
+                sample = SampleIdentity(first.run, first.producer, first.shard, index)
+                raise InputError(f"sample {sample}: {error}") from error
+        for name, values in self._rows._asdict().items():
+            samples[name] = values[: len(samples)]
+        samples["run"], samples["producer"], samples["shard"] = first.run, first.producer, first.shard
+        samples["index"] = first.index + np.arange(len(samples), dtype=np.uint64)
 
-        try:
-            self._generator.draw_into(self._arrays, identity, accept=has_pattern)
-        except InputError as error:
-            raise InputError(f"sample {identity}: {error}") from error
-        fill_record(sample, drawn[0], size, identity)
-        return drawn[0]
+    def last_crystal(self) -> Crystal:
+        """Return the crystal of the last row that was filled."""
+        from xrdgen.crystals.generator import crystal_of
+        from xrdgen.crystals.sampler_kernels import GROUP
+
+        return crystal_of(int(self._draw.progress[GROUP]), self._draw.crystal)
 
     def take_rejections(self) -> Rejections:
         """Return counts since the last call (see `RowSource`)."""
@@ -152,10 +203,27 @@ def redraw(spool: Spool, identity: SampleIdentity) -> Redrawn:
         raise InputError(f"sample {identity}: {spool.path} has run {spool.root_seed:016x}; name the spool it is from")
     if not 0 <= identity.index < rows:
         raise InputError(f"sample {identity}: index must be 0 to {rows - 1}, the rows of a shard of {spool.path}")
-    pattern = np.empty(spool.grid.n_points, dtype=np.float32)
+    patterns = np.empty((1, spool.grid.n_points), dtype=np.float32)
     samples = np.zeros(1, dtype=SAMPLE_DTYPE)
-    crystal = CrystalRows(spool).fill_row(identity, pattern, samples[0])
-    return Redrawn(crystal, pattern, samples[0])
+    source = CrystalRows(spool)
+    source.fill(identity, patterns, samples)
+    return Redrawn(source.last_crystal(), patterns[0], samples[0])
+
+
+def empty_rows(rows: int) -> RowArrays:
+    """Return arrays for what is recorded of some rows."""
+    from xrdgen.production.row_kernels import RowArrays
+
+    return RowArrays(
+        space_group=np.zeros(rows, dtype=np.int64),
+        crystallite_size=np.zeros(rows),
+        lattice=np.zeros((rows, 6)),
+        volume=np.zeros(rows),
+        n_sites=np.zeros(rows, dtype=np.int64),
+        n_atoms=np.zeros(rows, dtype=np.int64),
+        density_factor=np.zeros(rows),
+        composition=np.zeros((rows, N_ELEMENTS)),
+    )
 
 
 def fill_record(record: np.void, crystal: Crystal, crystallite_size: float, identity: SampleIdentity) -> None:
