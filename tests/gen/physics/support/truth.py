@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import gemmi
@@ -104,20 +104,39 @@ def random_crystal(
     *,
     disorder: bool = False,
     elements: tuple[int, ...] = ELEMENTS,
+    cell: Floats | None = None,
     smallest: float = 4.0,
     largest: float = 6.0,
 ) -> Crystal:
     """Return a crystal with one site a letter, coordinates random; with disorder sites are mixed, partial, full."""
-    table = wyckoff.tables()
+    cell = random_cell(number, rng, smallest, largest) if cell is None else cell
     records = []
     for site, letter in enumerate(letters):
-        row = table.row(number, letter)
-        point = (table.rotation[row] @ rng.random(3) + table.translation[row]) % 1.0
+        point = random_point(number, letter, rng)
         shares = ((0.62, 0.31), (0.45,), (1.0,))[site % 3] if disorder else (1.0,)
         species = rng.choice(elements, len(shares), replace=False)
         records += [(point, z, share, letter, site) for z, share in zip(species, shares, strict=True)]
-    cell = random_cell(number, rng, smallest, largest)
     return Crystal(number, cell, *(np.array(column) for column in zip(*records, strict=True)))
+
+
+def random_point(number: int, letter: int, rng: np.random.Generator) -> Floats:
+    """Return a point (3,) on a Wyckoff position and clearly on no more special one."""
+    table = wyckoff.tables()
+    row = table.row(number, letter)
+    while True:
+        point: Floats = (table.rotation[row] @ rng.random(3) + table.translation[row]) % 1.0
+        if len(images(number, point, apart=1e-3)) == table.multiplicity[row]:
+            return point
+
+
+def images(number: int, point: Floats, apart: float = 1e-6) -> Floats:
+    """Return the points of the cell equivalent to one, by gemmi's operations, each once."""
+    rotations, shifts = matrices(number)
+    every = (rotations @ point + shifts / gemmi.Op.DEN) % 1.0
+    difference = every[:, None] - every[None]
+    same = (np.abs(difference - np.rint(difference)) < apart).all(axis=2)
+    distinct: Floats = every[same.argmax(axis=1) == np.arange(len(every))]
+    return distinct
 
 
 def n_letters(number: int) -> int:
@@ -172,15 +191,10 @@ class Atoms:
 
 def expand(crystal: Crystal) -> Atoms:
     """Return all atoms of the cell by gemmi's operations, each once."""
-    rotations, shifts = matrices(crystal.space_group)
     positions, rows = [], []
     for row, point in enumerate(crystal.positions):
-        images = (rotations @ point + shifts / gemmi.Op.DEN) % 1.0
-        apart = images[:, None] - images[None]
-        same = (np.abs(apart - np.rint(apart)) < 1e-6).all(axis=2)
-        orbit = images[same.argmax(axis=1) == np.arange(len(images))]
-        positions.append(orbit)
-        rows += [row] * len(orbit)
+        positions.append(images(crystal.space_group, point))
+        rows += [row] * len(positions[-1])
     metric = metric_of(crystal.cell)
     return Atoms(metric, np.concatenate(positions), crystal.atomic_numbers[rows], crystal.occupancies[rows])
 
@@ -242,35 +256,57 @@ def exact_lines(atoms: Atoms, wavelength: float, first: float, last: float) -> L
     """Return the lines between two angles (degrees 2theta)."""
     least, most = (2.0 * np.sin(np.radians(angle / 2.0)) / wavelength for angle in (first, last))
     hkl, length = shell(atoms.metric, least, most)
-    half = (hkl @ np.array([1_000_000, 1000, 1])) > 0  # |F(-h)| = |F(h)|: the list is symmetric about its middle
-    assert (hkl[half] == -hkl[~half][::-1]).all()
-    f_squared = np.empty(len(hkl))
-    f_squared[half] = amplitudes_squared(atoms, hkl[half], length[half])
-    f_squared[~half] = f_squared[half][::-1]
+    middle = len(hkl) // 2  # |F(-h)| = |F(h)|, and the list is symmetric about its middle
+    assert (hkl[:middle] == -hkl[: middle - 1 : -1]).all()
+    half = amplitudes_squared(atoms, hkl[:middle], length[:middle])
+    f_squared = np.concatenate([half, half[::-1]])
     theta = np.arcsin(wavelength * length / 2.0)
     lorentz_polarisation = (1.0 + np.cos(2.0 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
     return Lines(hkl, 1.0 / length, np.degrees(2.0 * theta), f_squared, f_squared * lorentz_polarisation)
 
 
+@dataclass(frozen=True)
+class Orbits:
+    """Families of equivalent reflections (K of them) among lattice points.
+
+    Attributes:
+        first: (K,) a lattice point of each.
+        member: (H,) which family each lattice point belongs to.
+        size: (K,) lattice points of each.
+        row: family of each code of `orbits`.
+
+    """
+
+    first: Ints
+    member: Ints
+    size: Ints
+    row: dict[int, int]
+
+
+@lru_cache(maxsize=4)
+def _families(number: int, hkl: bytes) -> Orbits:
+    codes, sizes = orbits(number, np.frombuffer(hkl, dtype=np.int64).reshape(-1, 3))
+    found, first, member = np.unique(codes, return_index=True, return_inverse=True)
+    return Orbits(first, member, sizes[first], {code: row for row, code in enumerate(found.tolist())})
+
+
 def assert_peaks_are_exact(peaks: Peaks, crystal: Crystal, settings: SimulationSettings) -> Lines:
-    """Compare every orbit of reflections with the exact sum; what is not listed must be invisible."""
+    """Compare every family of reflections with the exact sum; what is not listed must be invisible."""
     number = crystal.space_group
     grid = settings.grid
     lines = exact_lines(expand(crystal), settings.wavelength, grid.two_theta_min, grid.two_theta_max)
-    codes, sizes = orbits(number, lines.hkl)
-    _, first, member = np.unique(codes, return_index=True, return_inverse=True)
-    total = np.bincount(member, weights=lines.intensity)
+    family = _families(number, lines.hkl.tobytes())
+    total = np.bincount(family.member, weights=lines.intensity)
     total *= 100.0 / total.max()
-    place = {code: row for row, code in enumerate(codes[first].tolist())}
-    listed_codes, _ = orbits(number, peaks.hkl)
-    rows = np.array([place[code] for code in listed_codes.tolist()])
+    rows = np.array([family.row[code] for code in orbits(number, peaks.hkl)[0].tolist()])
     assert len(np.unique(rows)) == len(rows), "a reflection is listed twice"
-    np.testing.assert_array_equal(peaks.multiplicity, sizes[first][rows])
+    np.testing.assert_array_equal(peaks.multiplicity, family.size[rows])
     np.testing.assert_allclose(peaks.intensity, total[rows], atol=OF_THE_MAXIMUM, rtol=0.0)
-    np.testing.assert_allclose(peaks.d, lines.d[first][rows], rtol=1e-9)
-    np.testing.assert_allclose(peaks.two_theta, lines.two_theta[first][rows], rtol=0.0, atol=1e-6)
+    points = family.first[rows]
+    np.testing.assert_allclose(peaks.d, lines.d[points], rtol=1e-9)
+    np.testing.assert_allclose(peaks.two_theta, lines.two_theta[points], rtol=0.0, atol=1e-6)
     largest = lines.f_squared.max()
-    np.testing.assert_allclose(peaks.f_squared, lines.f_squared[first][rows], atol=1e-6 * largest, rtol=0.0)
+    np.testing.assert_allclose(peaks.f_squared, lines.f_squared[points], atol=1e-6 * largest, rtol=0.0)
     unlisted = np.ones(len(total), dtype=bool)
     unlisted[rows] = False
     assert total[unlisted].max(initial=0.0) < INVISIBLE
