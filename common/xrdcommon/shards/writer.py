@@ -11,6 +11,7 @@ import json
 import os
 import tarfile
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from xrdcommon.shards.format import (
     block_key,
     padding,
 )
+
+_BUFFER_BYTES = 1 << 16
+"""Holds headers; patterns are larger and go to the file uncopied."""
 
 FLUSH_BYTES = 4 << 20
 """So much is written between two early flushes."""
@@ -75,7 +79,7 @@ class ShardWriter:
     """Writes one shard to a path that nobody else looks at; `finish` makes it durable and names it."""
 
     def __init__(self, path: Path, *, run: int, producer: int, shard: int, configuration_hash: str) -> None:
-        self._stream = path.open("xb", buffering=1 << 20)
+        self._stream = path.open("xb", buffering=_BUFFER_BYTES)
         self._flush = EarlyFlush(self._stream.fileno())
         self._flushed = 0
         self._hash = hashlib.sha256()
@@ -162,6 +166,13 @@ class ShardWriter:
 def _npy(array: NDArray[Any]) -> tuple[bytes, memoryview]:
     """Return header and bytes of an `.npy` file, version 1.0, without copying a contiguous array."""
     array = np.ascontiguousarray(array)
+    return _npy_header(array.dtype, array.shape), array.view(np.uint8).reshape(-1).data
+
+
+@cache  # of few shapes: full blocks and last ones
+def _npy_header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return the header of an `.npy` file, version 1.0, of a C-contiguous array."""
+    description = {"shape": shape, "fortran_order": False, "descr": np.lib.format.dtype_to_descr(dtype)}
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    return header.getvalue(), array.view(np.uint8).reshape(-1).data
+    np.lib.format.write_array_header_1_0(header, description)
+    return header.getvalue()
