@@ -47,8 +47,8 @@ def test_module_is_of_one_concept(path: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-            if names == ["UnpicklingError", "pickle"]:
-                continue  # what torch raises when it refuses to unpickle
+            if names == ["UnpicklingError", "pickle"] or path.name == "kernel_cache.py":
+                continue  # what torch raises when it refuses to unpickle; Numba's form of compiled code
             assert not any(name.split(".")[0] in {"pickle", "dill", "joblib"} for name in names), (
                 "no pickle of user data"
             )
@@ -73,8 +73,8 @@ def test_kernels_live_in_modules_of_their_own_and_never_validate(path: Path) -> 
             if compiled:
                 raises = [inner for inner in ast.walk(node) if isinstance(inner, ast.Raise | ast.Assert)]
                 assert not raises, f"line {node.lineno}: kernel {node.name} validates; do it at the border"
-    if path.name != "jit.py":
+    if path.name not in ("jit.py", "kernel_cache.py"):
         imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names} | {
             node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
         }
-        assert "numba" not in imported, "Numba's options live in xrdgen.jit alone"
+        assert "numba" not in imported, "Numba's options live in xrdgen.jit and its cache alone"
