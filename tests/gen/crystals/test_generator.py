@@ -19,7 +19,7 @@ from xrdgen.crystals.generator import (
     empty_arrays,
 )
 from xrdgen.crystals.sampler_kernels import MAX_FAILURES, N_REASONS, CrystalArrays
-from xrdgen.crystals.verify import SpglibVerifier, Verdict, find_space_group
+from xrdgen.crystals.verify import ExactVerifier, SpglibVerifier, Verdict, find_space_group
 from xrdgen.statistics.model import Statistics
 
 UNIFORM = GeneratorSettings(space_groups="uniform")
@@ -107,6 +107,37 @@ def test_python_kernels_draw_the_same_crystals(
         assert np.array_equal(crystal.letters, expected.letters)
         assert np.array_equal(crystal.positions, expected.positions)
         assert crystal.cell == pytest.approx(expected.cell, rel=1e-13)
+
+
+class Outside:
+    """The exact test outside of the drawing kernel: the draw stops at every candidate to ask."""
+
+    def __init__(self, symprec: float) -> None:
+        self.exact = ExactVerifier(symprec)
+        self.asked = 0
+
+    def verify(self, group: int, crystal: CrystalArrays) -> Verdict:
+        """Return its verdict."""
+        self.asked += 1
+        return self.exact.verify(group, crystal)
+
+
+@pytest.mark.parametrize("symprec", [1e-4, 0.05])  # at 0.05 Å every tenth lattice is doubtful
+def test_a_draw_does_not_depend_on_where_it_stops_to_ask(symprec: float, statistics: Statistics) -> None:
+    settings = GeneratorSettings(space_groups="uniform", verification="exact", recheck=0.2, symprec=symprec)
+    inside, outside = CrystalGenerator(statistics, settings), CrystalGenerator(statistics, settings, Outside(symprec))
+    n = 200
+    for index in range(n):
+        identity = SampleIdentity(15, 0, 0, index)
+        assert same(inside.draw(identity), outside.draw(identity))
+    for counts in ("accepted", "rejections", "rechecked"):
+        np.testing.assert_array_equal(getattr(inside, counts), getattr(outside, counts))
+    assert isinstance(inside.verifier, ExactVerifier)
+    assert isinstance(outside.verifier, Outside)
+    assert outside.verifier.asked > n
+    assert outside.verifier.exact.asked == inside.verifier.asked
+    if symprec > 0.01:
+        assert inside.verifier.asked > n / 20
 
 
 class Refuse:
