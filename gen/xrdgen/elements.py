@@ -25,11 +25,13 @@ class ElementTable:
 
     Attributes:
         symbols: chemical symbols, (104,).
+        covalent_radius: Å, (104,); NaN where unknown (Z > 96).
         atomic_volume: 4/3 pi ((r_covalent + r_vdW) / 2)^3 in Å^3, (104,); NaN where a radius is unknown (Z > 96).
 
     """
 
     symbols: tuple[str, ...]
+    covalent_radius: NDArray[np.float64]
     atomic_volume: NDArray[np.float64]
 
 
@@ -37,16 +39,20 @@ class ElementTable:
 def element_table() -> ElementTable:
     """Return the table of elements."""
     symbols = [""]
+    covalent_radius = [np.nan]
     radius = [np.nan]
     with _DATA.open(newline="") as stream:
         for line in csv.DictReader(stream):
             symbols.append(line["symbol"])
             covalent, van_der_waals = line["covalent_radius"], line["van_der_waals_radius"]
+            covalent_radius.append(float(covalent) if covalent else np.nan)
             known = bool(covalent and van_der_waals)
             radius.append((float(covalent) + float(van_der_waals)) / 2 if known else np.nan)
     volumes = 4.0 / 3.0 * np.pi * np.array(radius) ** 3
-    volumes.setflags(write=False)
-    return ElementTable(tuple(symbols), volumes)
+    covalent_radii = np.array(covalent_radius)
+    for array in (covalent_radii, volumes):
+        array.setflags(write=False)
+    return ElementTable(tuple(symbols), covalent_radii, volumes)
 
 
 @cache

@@ -24,6 +24,9 @@ def sample(
     statistics: Annotated[str, typer.Option(help="Statistics file, or embedded:statistics.")] = "embedded:statistics",
     out: Annotated[Path | None, typer.Option(help="CIF to write: X.cif, or X-1.cif, X-2.cif ... for several.")] = None,
     min_structures: Annotated[int, typer.Option(help="Leave out groups with fewer structures.")] = 50,
+    ordering: Annotated[
+        str, typer.Option(help="none, or soft-spheres: atoms too close together are moved apart.")
+    ] = "none",
     spool: Annotated[Path | None, typer.Option(help="Draw a sample of this spool again; with --identity.")] = None,
     identity: Annotated[str | None, typer.Option(help="RUN:PRODUCER:SHARD:INDEX of that sample.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -61,7 +64,7 @@ def sample(
     if out is not None:
         check_output(out, [])
     groups = space_group if space_group in ("natural", "uniform") else tuple(parse_groups(space_group))
-    settings = GeneratorSettings(space_groups=groups, min_structures=min_structures)
+    settings = GeneratorSettings(space_groups=groups, min_structures=min_structures, ordering=ordering)
     generator = CrystalGenerator(Statistics.load(resolve(statistics)), settings)
     identities = [SampleIdentity(seed, 0, 0, index) for index in range(n)]
     crystals = [generator.draw(identity) for identity in console.track(identities, "crystals")]
@@ -76,7 +79,7 @@ def sample(
         return
     _print_table(crystals)
     attempts = int(generator.accepted.sum() + generator.rejections[:, :N_ATTEMPT_REASONS].sum())
-    console.say(f"{n} crystals of {attempts} drawn, every space group verified (spglib, {settings.symprec:g} Å)")
+    console.say(f"{n} crystals of {attempts} drawn, every space group verified (spglib, {settings.tolerance:g} Å)")
     if paths:
         console.say(f"written: {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else ""))
 

@@ -44,6 +44,9 @@ def produce(
         str | None,
         typer.Option(help="Who decides a crystal's space group: exact (default; spglib rechecks 0.1 %), or spglib."),
     ] = None,
+    ordering: Annotated[
+        str | None, typer.Option(help="none (default), or soft-spheres: atoms too close together are moved apart.")
+    ] = None,
     rows_per_shard: Annotated[int | None, typer.Option(help="Samples of a shard; 1024 by default.")] = None,
     two_theta_min: Annotated[float | None, typer.Option(help="Degrees; 5 by default.")] = None,
     two_theta_max: Annotated[float | None, typer.Option(help="Degrees; 90 by default.")] = None,
@@ -95,6 +98,7 @@ def produce(
         preset=preset,
         space_groups=space_groups,
         verification=verification,
+        ordering=ordering,
         rows_per_shard=rows_per_shard,
         two_theta_min=two_theta_min,
         two_theta_max=two_theta_max,

@@ -3,15 +3,16 @@
     symbol      variable            meaning                                                     reference
     -           tables.exact        whether the exact test decides; else every crystal is asked -
     eps         tables.tolerance    distance within which the space group is verified, Å        `symmetry_test_kernels`
+    -           tables.ordering     atoms too close together are moved apart, or not            `ordering_kernels`
     r           tables.recheck      share of what the exact test confirmed that spglib sees     SPEC, section 3
     u           -                   uniform deviate in [0, 1) of the crystal's own stream       `random_kernels`
 
 For one crystal, with the rule of twenty failures (paper, S1) kept by `refuse` and `next_candidate`:
 
-    next candidate  ->  exact test  ->  other group or undetermined: a failed attempt
-                                    ->  lattice doubtful:            ASK, and go on with what spglib says
-                                    ->  passed, u < r:               RECHECK; not confirmed: a failed attempt
-                                    ->  passed, u >= r:              CONFIRMED
+    next candidate, ordered  ->  exact test  ->  other group or undetermined: a failed attempt
+                                             ->  lattice doubtful:            ASK, and go on with what spglib says
+                                             ->  passed, u < r:               RECHECK; not confirmed: a failed attempt
+                                             ->  passed, u >= r:              CONFIRMED
 
 spglib is no kernel. So `draw_verified` returns the question; the caller writes the answer into `dialogue` and calls
 again, and the draw goes on where it stopped. Whether a question is asked depends on the crystal and its stream alone,
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.crystals.cosets import CosetTables
+from xrdgen.crystals.ordering_kernels import OrderingTables, order_atoms
 from xrdgen.crystals.primitive import PrimitiveTables
 from xrdgen.crystals.random_kernels import start_stream, uniform
 from xrdgen.crystals.sampler_kernels import GROUP, PASSED, CrystalArrays, draw_group, next_candidate, refuse
@@ -47,6 +49,7 @@ class DrawTables(NamedTuple):
     sampler: SamplerTables
     primitive: PrimitiveTables
     cosets: CosetTables
+    ordering: OrderingTables
     exact: bool
     """Whether the exact test decides; if not, every candidate is asked about."""
     tolerance: float
@@ -110,6 +113,7 @@ def draw_verified(draw: Draw, tables: DrawTables, rejections: NDArray[np.int64])
         else:
             if not next_candidate(draw.stream, tables.sampler, draw.progress, draw.crystal, counts):
                 return EXHAUSTED
+            order_atoms(tables.ordering, tables.sampler, tables.primitive, group, draw.crystal)
             verdict = DOUBTFUL
             if tables.exact:
                 verdict = symmetry_verdict(tables.primitive, tables.cosets, group, draw.crystal, tables.tolerance)

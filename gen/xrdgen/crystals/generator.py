@@ -8,6 +8,7 @@
 | 5 | uniform coordinates in the free parameters of the position | `sampler_kernels.draw_coordinates` |
 | 6 | unit-volume lattice from the KDE of the crystal system | `kde_kernels.draw_unit_cell` |
 | 7 | density factor given V_atomic from the conditional KDE of the group | `kde_kernels.draw_density_factor` |
+| - | atoms too close together are moved apart, if the settings say so | `ordering_kernels` |
 | 8 | verification of the space group, in `drawing_kernels.draw_verified` | `symmetry_test_kernels`, `verify` |
 
 Where the paper is silent or the authors' code departs from it: coordinates are uniform on oblique positions too;
@@ -41,6 +42,7 @@ from xrdgen.crystals.drawing_kernels import (
     begin_draw,
     draw_verified,
 )
+from xrdgen.crystals.ordering import ordering_tables
 from xrdgen.crystals.primitive import primitive_tables
 from xrdgen.crystals.random_kernels import STREAM_WORDS
 from xrdgen.crystals.sampler_kernels import GROUP, MAX_ATTEMPTS, N_REASONS, NO_REFLECTION, CrystalArrays, refuse
@@ -123,15 +125,16 @@ class CrystalGenerator:
             sampler=self.tables,
             primitive=primitive_tables(),
             cosets=coset_tables(),
+            ordering=ordering_tables(self.settings.ordering),
             exact=isinstance(self.verifier, ExactVerifier),
-            tolerance=float(self.settings.symprec),
+            tolerance=float(self.settings.tolerance),
             recheck=float(self.settings.recheck) if self.settings.verification == "exact" else 0.0,
         )
         self.classes = [int(group) for group in self.tables.classes]
         self.rejections: NDArray[np.int64] = np.zeros((N_GROUPS, N_REASONS), dtype=np.int64)
         self.accepted: NDArray[np.int64] = np.zeros(N_GROUPS, dtype=np.int64)
         self.rechecked: NDArray[np.int64] = np.zeros(N_GROUPS, dtype=np.int64)
-        self._second = SpglibVerifier(self.settings.symprec)
+        self._second = SpglibVerifier(self.settings.tolerance)
         self._arrays = empty_arrays(self.settings.max_sites)
         self._draw = empty_draw(self._arrays)
 
@@ -209,7 +212,7 @@ class CrystalGenerator:
 def make_verifier(settings: GeneratorSettings) -> Verifier:
     """Return the verifier that the settings name."""
     verifiers: dict[str, type[SpglibVerifier | ExactVerifier]] = {"spglib": SpglibVerifier, "exact": ExactVerifier}
-    return verifiers[settings.verification](settings.symprec)
+    return verifiers[settings.verification](settings.tolerance)
 
 
 def empty_arrays(max_sites: int) -> CrystalArrays:

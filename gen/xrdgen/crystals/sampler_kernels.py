@@ -202,6 +202,17 @@ def draw_volume(
 
 
 @kernel
+def place_atom(tables: SamplerTables, position: int, parameters: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Write the point x = rotation u + translation (3,) of a Wyckoff position, in [0, 1), for parameters u (3,)."""
+    for j in range(3):
+        x = tables.translation[position, j]
+        for k in range(3):
+            x += tables.rotation[position, j, k] * parameters[k]
+        x -= np.floor(x)
+        out[j] = x if x < 1.0 else 0.0
+
+
+@kernel
 def draw_coordinates(stream: NDArray[np.uint64], tables: SamplerTables, group: int, crystal: CrystalArrays) -> None:
     """Draw uniform coordinates in the free parameters of every atom's position (S1, step 5)."""
     first = tables.wyckoff_start[group - 1]
@@ -209,12 +220,7 @@ def draw_coordinates(stream: NDArray[np.uint64], tables: SamplerTables, group: i
         position = first + crystal.letters[i]
         for j in range(3):
             crystal.parameters[i, j] = uniform(stream) if tables.dof[position] > 0 else 0.0
-        for j in range(3):
-            x = tables.translation[position, j]
-            for k in range(3):
-                x += tables.rotation[position, j, k] * crystal.parameters[i, k]
-            x -= np.floor(x)
-            crystal.positions[i, j] = x if x < 1.0 else 0.0
+        place_atom(tables, position, crystal.parameters[i], crystal.positions[i])
 
 
 @kernel

@@ -15,6 +15,12 @@ VERIFICATIONS = ("exact", "spglib")
 """`exact`: own exact test; spglib decides where a lattice is doubtful and rechecks a random share. `spglib`: spglib
 decides every crystal, which takes a hundred times as long."""
 
+ORDERINGS = ("none", "soft-spheres")
+"""`none`: coordinates stay as drawn, as in the paper. `soft-spheres`: see `ordering_kernels`."""
+
+ORDERED_TOLERANCE = 1e-2
+"""Å; ordered atoms come to rest close to positions of higher symmetry, where drawn ones are never."""
+
 
 @dataclass(frozen=True, slots=True)
 class GeneratorSettings:
@@ -31,7 +37,8 @@ class GeneratorSettings:
             that a wide kernel puts next to V = 0, where a cell has no reflection under copper radiation.
         verification: one of `VERIFICATIONS`.
         recheck: share of the crystals confirmed by the exact test that spglib is asked about again (with "exact" only).
-        symprec: distance within which the space group is verified, Å.
+        symprec: distance within which the space group is verified, Å; with an ordering at least `ORDERED_TOLERANCE`.
+        ordering: one of `ORDERINGS`.
 
     Raises:
         InputError: a value out of its range; the message names it.
@@ -47,12 +54,15 @@ class GeneratorSettings:
     verification: str = "exact"
     recheck: float = 0.001
     symprec: float = 1e-4
+    ordering: str = "none"
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise InputError(f"preset '{self.preset}': must be one of {', '.join(PRESETS)}")
         if self.verification not in VERIFICATIONS:
             raise InputError(f"verification '{self.verification}': must be one of {', '.join(VERIFICATIONS)}")
+        if self.ordering not in ORDERINGS:
+            raise InputError(f"ordering '{self.ordering}': must be one of {', '.join(ORDERINGS)}")
         if isinstance(self.space_groups, str):
             if self.space_groups not in ("natural", "uniform"):
                 raise InputError(f"space groups '{self.space_groups}': must be natural, uniform or a list of numbers")
@@ -73,6 +83,11 @@ class GeneratorSettings:
             raise InputError(f"recheck {self.recheck}: must be 0 to 1, a share")
         if not 0.0 < self.symprec <= 0.1:
             raise InputError(f"symprec {self.symprec}: must be above 0 and at most 0.1 Å")
+
+    @property
+    def tolerance(self) -> float:
+        """Distance within which the space group is verified, Å."""
+        return self.symprec if self.ordering == "none" else max(self.symprec, ORDERED_TOLERANCE)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

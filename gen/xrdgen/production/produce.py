@@ -39,6 +39,7 @@ class Asked:
     preset: str | None = None
     space_groups: str | None = None
     verification: str | None = None
+    ordering: str | None = None
     rows_per_shard: int | None = None
     two_theta_min: float | None = None
     two_theta_max: float | None = None
@@ -80,6 +81,8 @@ class Asked:
             generator = replace(generator, space_groups=groups)
         if self.verification is not None:
             generator = replace(generator, verification=self.verification)
+        if self.ordering is not None:
+            generator = replace(generator, ordering=self.ordering)
         if self.min_structures is not None:
             generator = replace(generator, min_structures=self.min_structures)
         return simulation, generator
