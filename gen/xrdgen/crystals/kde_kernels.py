@@ -8,12 +8,15 @@ adds a normal deviate; nothing is evaluated on a grid.
 | p(f / v) = sum_i w_i N(f; f_i, h_f), w_i ~ exp(-(v - v_i)^2 / 2 h_v^2) | `draw_density_factor` | paper S1, step 7 |
 | x = x_i + L z, z standard normal | `draw_unit_cell` | paper S1, step 6 |
 
+Where the support is given as logarithms (preset `improved`), the same draw is made of f -> ln f and v -> ln v, and of
+the axes -> ln(axis / a) with a = 1; the exponential of the drawn value is then positive by itself.
+
 # N support points of a group, V_atomic ascending    d free parameters of the cell
 """
 
 from __future__ import annotations
 
-from math import exp, sqrt
+from math import exp, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,26 +85,31 @@ def draw_density_factor(
     bandwidth_f: float,
     v: float,
     smallest: float,
+    logarithmic: bool,
 ) -> tuple[float, int]:
     """Draw the density factor of a crystal with atomic volume v, redrawn until it is above `smallest`.
 
     Args:
         stream: random stream.
-        v_atomic: (N,) support, Å^3, ascending.
-        density_factor: (N,) support, same order.
-        bandwidth_v: of V_atomic, Å^3.
-        bandwidth_f: of the factor.
+        v_atomic: (N,) support, Å^3, ascending; its logarithm where `logarithmic`.
+        density_factor: (N,) support, same order; likewise.
+        bandwidth_v: of V_atomic, Å^3, or of its logarithm.
+        bandwidth_f: of the factor, or of its logarithm.
         v: V_atomic of the crystal, Å^3.
-        smallest: bound, not below 0.
+        smallest: bound of the factor, not below 0.
+        logarithmic: whether support and bandwidths are those of logarithms.
 
     Returns:
         The factor and how many draws were rejected; the factor is 0 where `MAX_REDRAWS` were.
 
     """
+    at = log(v) if logarithmic else v
     for rejected in range(MAX_REDRAWS):
-        pick = pick_conditional(stream, v_atomic, v, bandwidth_v)
+        pick = pick_conditional(stream, v_atomic, at, bandwidth_v)
         deviate, _ = normal_pair(stream)
         factor = density_factor[pick] + bandwidth_f * deviate
+        if logarithmic:
+            factor = exp(factor)
         if factor > smallest:
             return factor, rejected
     return 0.0, MAX_REDRAWS
@@ -114,6 +122,7 @@ def draw_unit_cell(
     cholesky: NDArray[np.float64],
     source: NDArray[np.int64],
     fixed: NDArray[np.float64],
+    logarithmic: bool,
     cell: NDArray[np.float64],
 ) -> int:
     """Draw a cell of unit volume; draws that are no cell are rejected, the others renormalised.
@@ -124,6 +133,7 @@ def draw_unit_cell(
         cholesky: (d, d) L of the kernel's covariance.
         source: (6,) which free parameter gives each cell parameter, -1 where it is fixed.
         fixed: (6,) values of the fixed parameters.
+        logarithmic: whether the free axes are logarithms; angles never are.
         cell: (6,) output: a, b, c with abc-volume 1, degrees.
 
     Returns:
@@ -146,6 +156,8 @@ def draw_unit_cell(
                 value = lattices[pick, k]
                 for j in range(k + 1):
                     value += cholesky[k, j] * deviates[j]
+                if logarithmic and column < 3:
+                    value = exp(value)
             cell[column] = value
         volume = cell_volume(cell)
         if volume > 0.0:

@@ -1,5 +1,7 @@
 """Draw crystals into arrays: the steps of the paper's S1 up to the verification of the space group.
 
+The presets of `GeneratorSettings` share these kernels and differ in the tables alone (see `tables`).
+
 One call of `next_candidate` goes on until a crystal passes every bound but the symmetry. The caller verifies the
 space group and either keeps the crystal or calls `refuse` and then `next_candidate` again. The rule of S1 is kept
 in `Progress`: after a failure, of whatever kind, the same number of elements; after 20 failures a new number of
@@ -10,6 +12,7 @@ elements and the same space group, so that the frequencies of the groups stay th
 
 from __future__ import annotations
 
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -183,7 +186,9 @@ def draw_volume(
         atoms += multiplicity
         v_atomic += multiplicity * tables.atomic_volume[crystal.atomic_numbers[i]]
     first, last = tables.density_start[group - 1], tables.density_start[group]
-    if v_atomic > tables.v_atomic[last - 1] * (1.0 + 1e-9):
+    logarithmic = tables.logarithmic[0]
+    largest = exp(tables.v_atomic[last - 1]) if logarithmic else tables.v_atomic[last - 1]
+    if v_atomic > largest * (1.0 + 1e-9):
         return 0.0, ATOMIC_VOLUME
     factor, redrawn = draw_density_factor(
         stream,
@@ -193,6 +198,7 @@ def draw_volume(
         tables.bandwidth_f[group - 1],
         v_atomic,
         tables.limits[2] * atoms / v_atomic,
+        logarithmic,
     )
     rejections[DENSITY_FACTOR] += redrawn
     volume = factor * v_atomic
@@ -232,15 +238,16 @@ def draw_cell(
     crystal: CrystalArrays,
     rejections: NDArray[np.int64],
 ) -> None:
-    """Draw a unit-volume cell of the group's crystal system and scale it to the volume (S1, step 6)."""
-    system = tables.system[group - 1]
-    d = tables.n_free[system]
+    """Draw a unit-volume cell from the group's density estimate and scale it to the volume (S1, step 6)."""
+    row = tables.lattice_row[group - 1]
+    d = tables.n_free[row]
     rejections[LATTICE] += draw_unit_cell(
         stream,
-        tables.lattices[tables.lattice_start[system] : tables.lattice_start[system + 1], :d],
-        tables.cholesky[system, :d, :d],
-        tables.cell_source[system],
-        tables.cell_fixed[system],
+        tables.lattices[tables.lattice_start[row] : tables.lattice_start[row + 1], :d],
+        tables.cholesky[row, :d, :d],
+        tables.cell_source[row],
+        tables.cell_fixed[row],
+        tables.logarithmic[1],
         crystal.cell,
     )
     for column in range(3):

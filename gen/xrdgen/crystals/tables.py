@@ -1,7 +1,9 @@
 """Statistics and Wyckoff positions turned once into the arrays that the sampler's kernels read.
 
-# G = 230 groups    K largest number of elements    R largest repetition    W Wyckoff positions    N KDE support points
-# T, U rows of the tables of repetitions and positions    S = largest number of sites + 1
+The presets differ in these arrays and in nothing else: `count_tables` and `kde_tables` say how and why.
+
+# G = 230 groups    K largest number of elements    R largest repetition    W Wyckoff positions    N, M support points
+# T, U, L rows of the tables of repetitions, of positions and of lattices    S = largest number of sites + 1
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.fields import N_ELEMENTS
-from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS, crystal_system, symbol
+from xrdcommon.space_groups import symbol
 
-from xrdgen.crystals.kde import ANGLE_FLOOR, LENGTH_FLOOR, normal_reference, scott_cholesky
+from xrdgen.crystals.count_tables import position_tables, repetition_tables
+from xrdgen.crystals.kde_tables import density_tables, lattice_tables
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.elements import element_table
 from xrdgen.symmetry import wyckoff
-from xrdgen.symmetry.lattice import FREE_PARAMETERS
 
 if TYPE_CHECKING:
     from xrdgen.statistics.model import Statistics
@@ -41,15 +43,16 @@ class SamplerTables(NamedTuple):
         rotation, translation: (W, 3, 3), (W, 3) first representative, x = rotation u + translation.
         atomic_volume: (104,) Å^3, index Z.
         density_start: (G + 1,) first support point of a group.
-        v_atomic, density_factor: (N,) support; V_atomic ascending in every group, Å^3.
-        bandwidth_v, bandwidth_f: (G,) of V_atomic (Å^3) and of the density factor.
-        system: (G,) index of the crystal system.
-        lattice_start: (8,) first support lattice of a system.
-        lattices: (M, 6) free parameters in the first columns.
-        n_free: (7,) their number d.
-        cholesky: (7, 6, 6) of the kernels' covariances, upper left (d, d).
-        cell_source: (7, 6) free parameter behind every cell parameter, -1 where it is fixed.
-        cell_fixed: (7, 6) values of the fixed ones.
+        v_atomic, density_factor: (N,) support; V_atomic ascending in every group, Å^3; or their logarithms.
+        bandwidth_v, bandwidth_f: (G,) of V_atomic (Å^3) and of the density factor; or of their logarithms.
+        lattice_row: (G,) row of the tables of lattices.
+        lattice_start: (L + 1,) first support lattice of a row.
+        lattices: (M, 6) free parameters in the first columns; axes as ln(axis / a) where logarithmic.
+        n_free: (L,) their number d.
+        cholesky: (L, 6, 6) of the kernels' covariances, upper left (d, d).
+        cell_source: (L, 6) free parameter behind every cell parameter, -1 where it is fixed.
+        cell_fixed: (L, 6) values of the fixed ones.
+        logarithmic: (2,) whether V_atomic and density factor, and whether free axes, are logarithms.
         limits: (3,) largest volume in Å^3, largest number of sites, least volume per atom in Å^3.
 
     """
@@ -73,13 +76,14 @@ class SamplerTables(NamedTuple):
     density_factor: NDArray[np.float64]
     bandwidth_v: NDArray[np.float64]
     bandwidth_f: NDArray[np.float64]
-    system: NDArray[np.int64]
+    lattice_row: NDArray[np.int64]
     lattice_start: NDArray[np.int64]
     lattices: NDArray[np.float64]
     n_free: NDArray[np.int64]
     cholesky: NDArray[np.float64]
     cell_source: NDArray[np.int64]
     cell_fixed: NDArray[np.float64]
+    logarithmic: NDArray[np.bool_]
     limits: NDArray[np.float64]
 
 
@@ -131,18 +135,20 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
     elements = np.asarray(statistics.elements, dtype=np.int64) * with_radii
     positions = wyckoff.tables()
     _check_counts(statistics, elements, positions, classes)
-    v_atomic, factor, bandwidths = _density(statistics)
-    lattices, n_free, cholesky = _lattices(statistics, classes)
-    source, fixed = _cell_layout()
+    improved = settings.preset == "improved"
+    repetitions, repetition_row = repetition_tables(statistics, classes, joint=improved)
+    letters, wyckoff_row = position_tables(statistics, classes, settings.max_sites, joint=improved)
+    v_atomic, factor, bandwidths = density_tables(statistics, logarithmic=improved)
+    lattices = lattice_tables(statistics, classes, logarithmic=improved)
     return SamplerTables(
         classes=classes,
         class_weights=np.cumsum(weights),
         n_elements=_cumulative(statistics.n_elements),
         elements=_cumulative(elements),
-        repetitions=_cumulative(statistics.repetitions),
-        repetition_row=_own_row(N_ELEMENTS),
-        wyckoff=_cumulative(statistics.wyckoff),
-        wyckoff_row=_own_row(settings.max_sites + 1),
+        repetitions=repetitions,
+        repetition_row=repetition_row,
+        wyckoff=letters,
+        wyckoff_row=wyckoff_row,
         wyckoff_start=positions.start,
         multiplicity=positions.multiplicity,
         dof=positions.dof,
@@ -154,13 +160,14 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
         density_factor=factor,
         bandwidth_v=bandwidths[:, 1].copy(),
         bandwidth_f=bandwidths[:, 0].copy(),
-        system=np.array([CRYSTAL_SYSTEMS.index(crystal_system(g)) for g in range(1, N_GROUPS + 1)], dtype=np.int64),
-        lattice_start=np.asarray(statistics.lattice_start, dtype=np.int64),
-        lattices=lattices,
-        n_free=n_free,
-        cholesky=cholesky,
-        cell_source=source,
-        cell_fixed=fixed,
+        lattice_row=lattices.row,
+        lattice_start=lattices.start,
+        lattices=lattices.support,
+        n_free=lattices.n_free,
+        cholesky=lattices.cholesky,
+        cell_source=lattices.source,
+        cell_fixed=lattices.fixed,
+        logarithmic=np.array([improved, improved]),
         limits=np.array([settings.max_volume, settings.max_sites, settings.min_volume_per_atom], dtype=np.float64),
     )
 
@@ -168,11 +175,6 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
 def _cumulative(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return cumulative counts along the last axis."""
     return np.cumsum(np.asarray(counts, dtype=np.int64), axis=-1)
-
-
-def _own_row(columns: int) -> NDArray[np.int64]:
-    """Return rows (G, columns) that are the group's own, whatever the column: counts pooled over a group."""
-    return np.repeat(np.arange(N_GROUPS, dtype=np.int64)[:, None], columns, axis=1)
 
 
 def _check_counts(
@@ -203,59 +205,3 @@ def _check_counts(
             problem = "a Wyckoff letter that the group does not have"
         if problem:
             raise FormatError(f"statistics of space group {group}: {problem}; build the statistics again")
-
-
-def _density(
-    statistics: Statistics,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Sort the support pairs of every group by V_atomic; bandwidths (G, 2): density factor, V_atomic."""
-    v_atomic = np.array(statistics.v_atomic, dtype=np.float64)
-    factor = np.array(statistics.density_factor, dtype=np.float64)
-    bandwidths = np.zeros((N_GROUPS, 2))
-    for row in range(N_GROUPS):
-        pairs = slice(int(statistics.volume_start[row]), int(statistics.volume_start[row + 1]))
-        if pairs.start == pairs.stop:
-            continue
-        order = np.lexsort((factor[pairs], v_atomic[pairs]))
-        v_atomic[pairs], factor[pairs] = v_atomic[pairs][order], factor[pairs][order]
-        bandwidths[row] = normal_reference(factor[pairs], v_atomic[pairs])
-    return v_atomic, factor, bandwidths
-
-
-def _lattices(
-    statistics: Statistics, classes: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return free parameters (M, 6) of the support, their number (7,) and the kernels' Cholesky factors (7, 6, 6)."""
-    free = np.zeros((len(statistics.lattice), 6))
-    n_free = np.zeros(len(CRYSTAL_SYSTEMS), dtype=np.int64)
-    cholesky = np.zeros((len(CRYSTAL_SYSTEMS), 6, 6))
-    needed = {crystal_system(int(group)) for group in classes}
-    for index, system in enumerate(CRYSTAL_SYSTEMS):
-        columns = list(FREE_PARAMETERS[system])
-        rows = slice(int(statistics.lattice_start[index]), int(statistics.lattice_start[index + 1]))
-        n_free[index] = d = len(columns)
-        if not d or rows.start == rows.stop:
-            if d and system in needed:
-                raise FormatError(f"statistics: no {system} lattice; build them from structures that have one")
-            continue
-        # rows sorted: the order of entries in the file must not decide which lattice a random number picks
-        support = np.asarray(statistics.lattice[rows], dtype=np.float64)[:, columns]
-        support = support[np.lexsort(support.T[::-1])]
-        free[rows, :d] = support
-        floors = np.where(np.array(columns) < 3, LENGTH_FLOOR, ANGLE_FLOOR)
-        cholesky[index, :d, :d] = scott_cholesky(support, floors)
-    return free, n_free, cholesky
-
-
-def _cell_layout() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return, per crystal system, which free parameter gives each cell parameter and the values of the fixed ones."""
-    source = np.full((len(CRYSTAL_SYSTEMS), 6), -1, dtype=np.int64)
-    fixed = np.tile(np.array([1.0, 1.0, 1.0, 90.0, 90.0, 90.0]), (len(CRYSTAL_SYSTEMS), 1))
-    for index, system in enumerate(CRYSTAL_SYSTEMS):
-        for parameter, column in enumerate(FREE_PARAMETERS[system]):
-            source[index, column] = parameter
-        if system in ("tetragonal", "trigonal", "hexagonal"):
-            source[index, 1] = source[index, 0]  # b = a
-        if system in ("trigonal", "hexagonal"):
-            fixed[index, 5] = 120.0
-    return source, fixed

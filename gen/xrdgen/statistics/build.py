@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.fields import N_ELEMENTS
 from xrdcommon.files import sha256_file
-from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS, crystal_system
+from xrdcommon.space_groups import N_GROUPS, crystal_system
 
 from xrdgen.elements import atomic_number, element_table
 from xrdgen.embedded import resolve
@@ -168,15 +168,11 @@ def _assemble(counted: list[_Counted], header: dict[str, Any], seed: int) -> Sta
         N_GROUPS,
         rng,
     )
-    lattices = [
-        (CRYSTAL_SYSTEMS.index(crystal_system(item.group)), item.lattice)
-        for item in counted
-        if item.lattice is not None
-    ]
+    lattices = [(item.group - 1, item.lattice) for item in counted if item.lattice is not None]
     lattice_start, lattice = group_support(
-        np.array([system for system, _ in lattices], dtype=np.int64),
+        np.array([row for row, _ in lattices], dtype=np.int64),
         np.array([values for _, values in lattices], dtype=np.float64).reshape(-1, 6),
-        len(CRYSTAL_SYSTEMS),
+        N_GROUPS,
         rng,
     )
     return Statistics(

@@ -1,6 +1,6 @@
 """Statistics of real structures: counts and support points of the kernel density estimates, one versioned file.
 
-Each column set (pairs of V_atomic and density factor per group, lattices per crystal system) is shuffled
+Each column set (pairs of V_atomic and density factor per group, lattices per group) is shuffled
 independently of the others and no entry's name is kept. Joint counts are sparse: one row for each combination that
 occurs, in ascending order, its count last.
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.fields import N_ELEMENTS
 from xrdcommon.files import write_bytes
-from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS
+from xrdcommon.space_groups import N_GROUPS, crystal_system
 
 FORMAT_VERSION = 2
 N_LETTERS = 27
@@ -34,7 +34,7 @@ READ_ERRORS = (OSError, ValueError, LookupError, AttributeError, TypeError, EOFE
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Statistics of real structures, per space group (row = number - 1) or crystal system.
+    """Statistics of real structures, per space group (row = number - 1).
 
     Attributes:
         n_structures: (G,) structures.
@@ -49,7 +49,7 @@ class Statistics:
         volume_start: (G + 1,) first support pair of each group.
         v_atomic: (N,) sum of atomic volumes in the conventional cell, Å^3.
         density_factor: (N,) cell volume / v_atomic.
-        lattice_start: (8,) first lattice of each crystal system, in the order of `CRYSTAL_SYSTEMS`.
+        lattice_start: (G + 1,) first lattice of each group; cubic groups have none.
         lattice: (M, 6) a, b, c of a cell of unit volume, alpha, beta, gamma in degrees.
         header: format version and provenance (sources, counts, citations, hashes, families seen).
 
@@ -74,6 +74,12 @@ class Statistics:
     def classes(self, min_structures: int = 50) -> list[int]:
         """Return the space groups with at least so many structures, ascending."""
         return [int(group) for group in np.flatnonzero(self.n_structures >= min_structures) + 1]
+
+    def lattices_of(self, system: str) -> NDArray[np.float64]:
+        """Return the lattices (M', 6) of a crystal system."""
+        groups = [group for group in range(1, N_GROUPS + 1) if crystal_system(group) == system]
+        # the groups of a crystal system follow each other
+        return self.lattice[int(self.lattice_start[groups[0] - 1]) : int(self.lattice_start[groups[-1]])]
 
     @property
     def family_hashes(self) -> frozenset[str]:
@@ -150,7 +156,7 @@ class Statistics:
             "volume_start": (N_GROUPS + 1,),
             "v_atomic": (int(self.volume_start[-1]),),
             "density_factor": (int(self.volume_start[-1]),),
-            "lattice_start": (len(CRYSTAL_SYSTEMS) + 1,),
+            "lattice_start": (N_GROUPS + 1,),
             "lattice": (int(self.lattice_start[-1]), 6),
         }
         for name, shape in wanted.items():
@@ -211,12 +217,12 @@ ARRAYS = tuple(field.name for field in fields(Statistics) if field.name != "head
 def group_support(
     index: NDArray[np.int64], values: NDArray[np.float64], n: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Sort support points by group or system and shuffle them within it.
+    """Sort support points by group and shuffle them within it.
 
     Args:
-        index: (N,) group or system of each point, 0 to n - 1.
+        index: (N,) group of each point, 0 to n - 1.
         values: (N,) or (N, d) points.
-        n: number of groups or systems.
+        n: number of groups.
         rng: where the order comes from.
 
     Returns:

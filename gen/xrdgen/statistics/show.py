@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LICENCE_WARNING = (
     "the sources are licensed: each support point (pair of V_atomic and density factor, lattice) derives from a single "
-    "entry; check the licence before passing this file on"
+    "entry, and so may rare joint counts; check the licence before passing this file on"
 )
 
 
@@ -34,7 +34,7 @@ def summary(statistics: Statistics, min_structures: int = 50) -> dict[str, Any]:
         "classes": statistics.classes(min_structures),
         "min_structures": min_structures,
         "with_density_factor": len(statistics.v_atomic),
-        "lattices": dict(zip(CRYSTAL_SYSTEMS, np.diff(statistics.lattice_start).tolist(), strict=True)),
+        "lattices": {system: len(statistics.lattices_of(system)) for system in CRYSTAL_SYSTEMS},
         "n_structures": {
             str(group): int(statistics.n_structures[group - 1]) for group in np.flatnonzero(statistics.n_structures) + 1
         },
@@ -159,8 +159,8 @@ def plot(statistics: Statistics, path: Path, min_structures: int = 50) -> None:
     volumes.set(xlabel="volume of the conventional cell / Å³", ylabel="structures", title="Volume")
     factors.hist(np.clip(statistics.density_factor, 0.0, 4.0), bins=80, color="#2a6f97")
     factors.set(xlabel="volume / V_atomic (clipped at 4)", ylabel="structures", title="Density factor")
-    for index, system in enumerate(CRYSTAL_SYSTEMS):
-        cells = statistics.lattice[int(statistics.lattice_start[index]) : int(statistics.lattice_start[index + 1])]
+    for system in CRYSTAL_SYSTEMS:
+        cells = statistics.lattices_of(system)
         if len(cells) and FREE_PARAMETERS[system]:
             lattices.hist(
                 np.log2(cells[:, 2] / cells[:, 0]),

@@ -78,7 +78,7 @@ def test_density_factors_follow_the_conditional_density(
         "far below": -50 * bandwidth_v,
     }[where]
     drawn = [
-        kde_kernels.draw_density_factor(stream, v_atomic, factor, bandwidth_v, bandwidth_f, v, 0.0)[0]
+        kde_kernels.draw_density_factor(stream, v_atomic, factor, bandwidth_v, bandwidth_f, v, 0.0, False)[0]
         for _ in range(20_000)
     ]
     below_zero = mixture_cdf(0.0, v, support, bandwidth_v, bandwidth_f)
@@ -100,10 +100,12 @@ def test_rare_neighbours_are_picked_with_their_weights(stream: NDArray[np.uint64
 
 def test_factors_that_are_too_small_are_drawn_again_and_counted(stream: NDArray[np.uint64]) -> None:
     v_atomic, factor = np.array([100.0]), np.array([0.5])
-    results = [kde_kernels.draw_density_factor(stream, v_atomic, factor, 1.0, 1.0, 100.0, 0.5) for _ in range(2_000)]
+    results = [
+        kde_kernels.draw_density_factor(stream, v_atomic, factor, 1.0, 1.0, 100.0, 0.5, False) for _ in range(2_000)
+    ]
     assert min(value for value, _ in results) > 0.5
     assert np.mean([rejected for _, rejected in results]) == pytest.approx(1.0, abs=0.15)  # half of all draws
-    impossible = kde_kernels.draw_density_factor(stream, v_atomic, factor, 1.0, 0.01, 100.0, 9.0)
+    impossible = kde_kernels.draw_density_factor(stream, v_atomic, factor, 1.0, 0.01, 100.0, 9.0, False)
     assert impossible == (0.0, kde_kernels.MAX_REDRAWS)
 
 
@@ -143,6 +145,7 @@ def drawn_cells(tables: SamplerTables, system: int, stream: NDArray[np.uint64], 
             tables.cholesky[system, :d, :d],
             tables.cell_source[system],
             tables.cell_fixed[system],
+            tables.logarithmic[1],
             cell,
         )
     return cells
@@ -156,10 +159,9 @@ def test_lattices_follow_the_density_of_scipy(
 
     index = SYSTEMS[system]
     columns = list(FREE_PARAMETERS[system])
-    rows = slice(int(statistics.lattice_start[index]), int(statistics.lattice_start[index + 1]))
     drawn = drawn_cells(tables, index, stream, 5_000)
     reference = np.tile(tables.cell_fixed[index], (5_000, 1))
-    resampled = stats.gaussian_kde(statistics.lattice[rows][:, columns].T).resample(5_000, seed=11).T
+    resampled = stats.gaussian_kde(statistics.lattices_of(system)[:, columns].T).resample(5_000, seed=11).T
     for parameter in range(6):
         if tables.cell_source[index, parameter] >= 0:
             reference[:, parameter] = resampled[:, tables.cell_source[index, parameter]]
