@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from xrdgen.statistics.model import Statistics
 
 app = typer.Typer(
     help="Count in structure tables what the generator draws from.",
@@ -69,22 +72,43 @@ def show(
     space_group: Annotated[int | None, typer.Option(help="Show what is known of this group.")] = None,
     min_structures: Annotated[int, typer.Option(help="Structures that make a group a class.")] = 50,
     plot: Annotated[Path | None, typer.Option(help="Plot to this file (PNG, PDF, SVG).")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Draw crystals of each preset and measure how far they are from reality.")
+    ] = False,
+    number: Annotated[
+        int | None, typer.Option("-n", "--number", help="Crystals of each preset; 20000 by default.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Show what a statistics file contains and where it comes from.
+
+    With --compare, draw crystals of the presets paper and improved, and show the Kolmogorov-Smirnov distances of their
+    volumes, density factors, numbers of atoms and sites, and c / a to the real structures; the plot shows the
+    distributions.
 
     \b
     Example:
       xrdgen statistics show
       xrdgen statistics show mine.npz --space-group 225 --plot mine.png
+      xrdgen statistics show mine.npz --compare --plot presets.png
     """
     from rich.console import Console
     from xrdcommon import console
+    from xrdcommon.errors import InputError
 
     from xrdgen.statistics import show as views
     from xrdgen.statistics.model import Statistics
 
+    if number is not None and not compare:
+        raise InputError("-n belongs to --compare: it says how many crystals are drawn")
+    if compare and space_group is not None:
+        raise InputError("--compare with --space-group: crystals are compared over all groups; choose one of the two")
+    if plot is not None:
+        views.check_plot_type(plot)
     statistics = Statistics.load(file)
+    if compare:
+        _compare(statistics, 20_000 if number is None else number, min_structures, plot, json_output=json_output)
+        return
     if json_output:
         figures = views.summary(statistics, min_structures)
         console.emit_json(figures if space_group is None else views.group_summary(statistics, space_group))
@@ -101,4 +125,23 @@ def show(
         console.say(f"warning: {views.LICENCE_WARNING}")
     if plot is not None:
         views.plot(statistics, plot, min_structures)
+        console.say(f"{plot}: plotted")
+
+
+def _compare(statistics: Statistics, n: int, min_structures: int, plot: Path | None, *, json_output: bool) -> None:
+    """Draw crystals of each preset, print and plot how far they are from the real structures."""
+    from rich.console import Console
+    from xrdcommon import console
+
+    from xrdgen.statistics import compare as views
+
+    comparison = views.compare(statistics, n, min_structures=min_structures)
+    if json_output:
+        console.emit_json(comparison.to_dict())
+    else:
+        terminal = Console()
+        for table in views.compare_view(comparison):
+            terminal.print(table)
+    if plot is not None:
+        views.compare_plot(comparison, plot)
         console.say(f"{plot}: plotted")

@@ -15,6 +15,7 @@ from xrdgen.symmetry.lattice import FREE_PARAMETERS
 from xrdgen.symmetry.wyckoff import letter
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import RenderableType
 
 LICENCE_WARNING = (
@@ -140,11 +141,7 @@ def plot(statistics: Statistics, path: Path, min_structures: int = 50) -> None:
         InputError: a file type that cannot be written.
 
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(11, 8)
     groups, volumes, factors, lattices = figure.subplots(2, 2).ravel()
     represented = statistics.n_structures >= min_structures
     numbers = np.arange(1, len(represented) + 1)
@@ -171,8 +168,38 @@ def plot(statistics: Statistics, path: Path, min_structures: int = 50) -> None:
             )
     lattices.set(xlabel="log2 (c / a)", ylabel="density", title="Lattices")
     lattices.legend(frameon=False, fontsize=8)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        canvas.figure.savefig(path, dpi=120)
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be plotted to ({error})") from error
+    save_figure(figure, path)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches that needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def check_plot_type(path: Path) -> None:
+    """Refuse a file type that cannot be written, before any work is done for the plot.
+
+    Raises:
+        InputError: it cannot.
+
+    """
+    types = new_figure(1, 1).canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in types:
+        raise InputError(f"{path}: cannot be plotted to; name a file .png, .pdf or .svg")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure (PNG, PDF or SVG, by the name).
+
+    Raises:
+        InputError: a file type that cannot be written.
+
+    """
+    check_plot_type(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
