@@ -23,6 +23,9 @@ def sample(
     seed: Annotated[int, typer.Option(help="The same seed gives the same crystals.")] = 0,
     statistics: Annotated[str, typer.Option(help="Statistics file, or embedded:statistics.")] = "embedded:statistics",
     out: Annotated[Path | None, typer.Option(help="CIF to write: X.cif, or X-1.cif, X-2.cif ... for several.")] = None,
+    kind: Annotated[
+        str, typer.Option("--crystals", help="paper, or improved: volumes and lattices closer to real ones.")
+    ] = "paper",
     min_structures: Annotated[int, typer.Option(help="Leave out groups with fewer structures.")] = 50,
     ordering: Annotated[
         str, typer.Option(help="none, or soft-spheres: atoms too close together are moved apart.")
@@ -64,7 +67,7 @@ def sample(
     if out is not None:
         check_output(out, [])
     groups = space_group if space_group in ("natural", "uniform") else tuple(parse_groups(space_group))
-    settings = GeneratorSettings(space_groups=groups, min_structures=min_structures, ordering=ordering)
+    settings = GeneratorSettings(preset=kind, space_groups=groups, min_structures=min_structures, ordering=ordering)
     generator = CrystalGenerator(Statistics.load(resolve(statistics)), settings)
     identities = [SampleIdentity(seed, 0, 0, index) for index in range(n)]
     crystals = [generator.draw(identity) for identity in console.track(identities, "crystals")]

@@ -34,6 +34,9 @@ def produce(
         str | None, typer.Option(help="Statistics file; embedded:statistics by default.", show_default=False)
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Imperfections of the diffractograms: pure.")] = None,
+    crystals: Annotated[
+        str | None, typer.Option(help="paper (default), or improved: volumes and lattices closer to real ones.")
+    ] = None,
     space_groups: Annotated[
         str | None, typer.Option(help="natural (default), uniform, or a list such as 2,14,195-230.")
     ] = None,
@@ -96,6 +99,7 @@ def produce(
         seed=seed,
         statistics=statistics,
         preset=preset,
+        crystals=crystals,
         space_groups=space_groups,
         verification=verification,
         ordering=ordering,

@@ -37,6 +37,7 @@ class Asked:
     seed: int | None = None
     statistics: str | None = None
     preset: str | None = None
+    crystals: str | None = None
     space_groups: str | None = None
     verification: str | None = None
     ordering: str | None = None
@@ -75,6 +76,8 @@ class Asked:
         )
         wavelength = simulation.wavelength if self.wavelength is None else self.wavelength
         simulation = replace(simulation, grid=grid, wavelength=wavelength)
+        if self.crystals is not None:
+            generator = replace(generator, preset=self.crystals)
         if self.space_groups is not None:
             named = self.space_groups in ("natural", "uniform")
             groups = self.space_groups if named else tuple(parse_groups(self.space_groups))
