@@ -223,12 +223,16 @@ def shell(metric: Floats, least: float, most: float) -> tuple[Ints, Floats]:
 
 
 def amplitudes_squared(atoms: Atoms, hkl: Ints, length: Floats) -> Floats:
-    """Return |F|^2 (H,) of the whole cell."""
+    """Return |F|^2 (H,) of the whole cell; exp(2 pi i hx) exp(2 pi i ky) exp(2 pi i lz), summed over a box of hkl."""
+    low, high = hkl.min(axis=0), hkl.max(axis=0)
+    axes = [np.arange(low[i], high[i] + 1) for i in range(3)]
     amplitude = np.zeros(len(hkl), dtype=np.complex128)
     for z in np.unique(atoms.numbers):
         of_z = atoms.numbers == z
-        phases = np.exp(2j * np.pi * (hkl @ atoms.positions[of_z].T))
-        amplitude += form_factor(int(z), length**2 / 4.0) * (phases @ atoms.occupancies[of_z])
+        along_a, along_b, along_c = (np.exp(2j * np.pi * np.outer(axes[i], atoms.positions[of_z, i])) for i in range(3))
+        in_plane = (along_a * atoms.occupancies[of_z])[:, None] * along_b
+        of_box = in_plane @ along_c.T
+        amplitude += form_factor(int(z), length**2 / 4.0) * of_box[tuple((hkl - low).T)]
     return np.abs(amplitude) ** 2
 
 
@@ -313,22 +317,34 @@ def assert_peaks_are_exact(peaks: Peaks, crystal: Crystal, settings: SimulationS
     return lines
 
 
+TAIL = 9.0
+"""A Gaussian ends 9 sigma from its centre, at 3e-18 of its height."""
+
+
 def exact_pattern(atoms: Atoms, settings: SimulationSettings, size: float) -> Floats:
-    """Return the sum (P,) of area-normalised Gaussians over every lattice point, each out to 9 sigma, maximum 1."""
+    """Return the sum (P,) of area-normalised Gaussians over all lattice points whose tail is seen, maximum 1."""
     grid = settings.grid
-    lines = exact_lines(atoms, settings.wavelength, max(grid.two_theta_min - 20.0, 0.01), 179.9)
+    radians = settings.scherrer_constant * settings.wavelength / (10.0 * size)
+
+    def width(angle: Floats) -> Floats:
+        """Standard deviation in degrees 2theta: FWHM = K lambda / (L cos theta)."""
+        return np.degrees(radians / np.cos(np.radians(angle / 2.0))) / np.sqrt(8.0 * np.log(2.0))
+
+    angles = np.linspace(0.01, 179.9, 17990)
+    tail = TAIL * width(angles)
+    seen = angles[(angles + tail > grid.two_theta_min) & (angles - tail < grid.two_theta_max)]
+    # next to 180 degrees the Scherrer width diverges and everything is in reach again, as a background: left out
+    seen = seen[: int(np.argmax(np.diff(seen, append=360.0) > 0.02)) + 1]
+    lines = exact_lines(atoms, settings.wavelength, seen[0], seen[-1])
     order = np.argsort(lines.two_theta)
     angles, intensity = lines.two_theta[order], lines.intensity[order]
     starts = np.flatnonzero(np.diff(angles, prepend=-1.0) > 1e-9)  # equivalents add up
     angles, intensity = angles[starts], np.add.reduceat(intensity, starts)
-    fwhm = settings.scherrer_constant * settings.wavelength / (10.0 * size) / np.cos(np.radians(angles / 2.0))
-    sigma = np.degrees(fwhm) / np.sqrt(8.0 * np.log(2.0))
+    sigma = width(angles)
     two_theta = np.arange(grid.n_points) * grid.step + grid.two_theta_min
     y = np.zeros(grid.n_points)
-    begin = np.searchsorted(two_theta, angles - 9.0 * sigma)
-    end = np.searchsorted(two_theta, angles + 9.0 * sigma)
-    visible = (intensity > 1e-15 * intensity.max()) & (end > begin)
-    for i in np.flatnonzero(visible):
+    begin, end = (np.searchsorted(two_theta, angles + sign * TAIL * sigma) for sign in (-1.0, 1.0))
+    for i in np.flatnonzero((intensity > 1e-15 * intensity.max()) & (end > begin)):
         z = (two_theta[begin[i] : end[i]] - angles[i]) / sigma[i]
         y[begin[i] : end[i]] += intensity[i] / sigma[i] * np.exp(-0.5 * z * z)
     return y / y.max()
