@@ -36,8 +36,8 @@ from xrdgen.crystals.symmetry_test_kernels import DOUBTFUL, symmetry_verdict
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.jit import kernel
 
-NOTHING, CONFIRMED, ASK, RECHECK, EXHAUSTED = range(5)
-"""Outcomes of `draw_verified`; `NOTHING` is the question of a draw that waits for no answer."""
+BEGIN, NOTHING, CONFIRMED, ASK, RECHECK, EXHAUSTED = range(6)
+"""What a draw waits for: to begin, for nothing, or for the answer to `ASK` or `RECHECK`; and the outcomes."""
 
 # what `dialogue` (2,) holds
 QUESTION, ANSWER = range(2)
@@ -62,13 +62,17 @@ class Draw(NamedTuple):
     """A crystal being drawn.
 
     Attributes:
-        stream: (11,) random stream.
+        key: (2,) of the random stream.
+        counter: (4,) at which the stream begins.
+        stream: (11,) the stream.
         progress: (4,) see `sampler_kernels`.
-        dialogue: (2,) the question that the draw waits on, and its answer: `PASSED` or a reason of `sampler_kernels`.
+        dialogue: (2,) what the draw waits for, and the answer to a question: `PASSED` or a reason of `sampler_kernels`.
         crystal: the candidate; in the end the crystal.
 
     """
 
+    key: NDArray[np.uint64]
+    counter: NDArray[np.uint64]
     stream: NDArray[np.uint64]
     progress: NDArray[np.int64]
     dialogue: NDArray[np.int64]
@@ -76,21 +80,13 @@ class Draw(NamedTuple):
 
 
 @kernel
-def begin_draw(draw: Draw, tables: DrawTables, key: NDArray[np.uint64], counter: NDArray[np.uint64]) -> None:
-    """Put the stream at the beginning of key (2,) and counter (4,), and draw the space group."""
-    start_stream(draw.stream, key, counter)
-    draw_group(draw.stream, tables.sampler.classes, tables.sampler.class_weights, draw.progress)
-    draw.dialogue[QUESTION] = NOTHING
-
-
-@kernel
 def draw_verified(draw: Draw, tables: DrawTables, rejections: NDArray[np.int64]) -> int:
-    """Draw until a crystal of the group is confirmed; the group stays the one that was drawn.
+    """Draw a group, and crystals of it until one is confirmed.
 
-    To refuse a confirmed crystal, call `refuse` and then this again.
+    To refuse a confirmed crystal, call `refuse` and then this again: the group stays.
 
     Args:
-        draw: begun by `begin_draw`; after a question, with its answer.
+        draw: with key, counter and the question `BEGIN`; after a question, with its answer.
         tables: see `DrawTables`.
         rejections: (230, 10) counts by group - 1 and reason, added to.
 
@@ -98,10 +94,13 @@ def draw_verified(draw: Draw, tables: DrawTables, rejections: NDArray[np.int64])
         `CONFIRMED`; `ASK` or `RECHECK` (write the answer and call again); `EXHAUSTED` after `MAX_ATTEMPTS` attempts.
 
     """
-    group = draw.progress[GROUP]
-    counts = rejections[group - 1]
     question = draw.dialogue[QUESTION]
     draw.dialogue[QUESTION] = NOTHING
+    if question == BEGIN:
+        start_stream(draw.stream, draw.key, draw.counter)
+        draw_group(draw.stream, tables.sampler.classes, tables.sampler.class_weights, draw.progress)
+    group = draw.progress[GROUP]
+    counts = rejections[group - 1]
     if question == RECHECK:
         if draw.dialogue[ANSWER] == PASSED:
             return CONFIRMED

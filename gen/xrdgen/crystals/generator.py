@@ -34,12 +34,13 @@ from xrdgen.crystals.cosets import coset_tables
 from xrdgen.crystals.crystal import Crystal
 from xrdgen.crystals.drawing_kernels import (
     ANSWER,
+    BEGIN,
     CONFIRMED,
     EXHAUSTED,
+    QUESTION,
     RECHECK,
     Draw,
     DrawTables,
-    begin_draw,
     draw_verified,
 )
 from xrdgen.crystals.ordering import ordering_tables
@@ -169,12 +170,12 @@ class CrystalGenerator:
 
         """
         draw = self._draw._replace(crystal=arrays)
-        key = np.array(philox_key(identity.run, identity.producer), dtype=np.uint64)
-        counter = np.array(philox_counter(identity.shard, identity.index, purpose), dtype=np.uint64)
-        begin_draw(draw, self.draw_tables, key, counter)
-        group = int(draw.progress[GROUP])
+        draw.key[:] = philox_key(identity.run, identity.producer)
+        draw.counter[:] = philox_counter(identity.shard, identity.index, purpose)
+        draw.dialogue[QUESTION] = BEGIN
         while True:
             outcome = draw_verified(draw, self.draw_tables, self.rejections)
+            group = int(draw.progress[GROUP])
             if outcome != CONFIRMED:
                 self.answer(outcome, draw)
             elif accept is not None and not accept(group, arrays):
@@ -230,6 +231,8 @@ def empty_arrays(max_sites: int) -> CrystalArrays:
 def empty_draw(arrays: CrystalArrays) -> Draw:
     """Return a draw into given arrays, not begun."""
     return Draw(
+        key=np.zeros(2, dtype=np.uint64),
+        counter=np.zeros(4, dtype=np.uint64),
         stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
         progress=np.zeros(4, dtype=np.int64),
         dialogue=np.zeros(2, dtype=np.int64),

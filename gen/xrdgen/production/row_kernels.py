@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdgen.crystals.drawing_kernels import CONFIRMED, NOTHING, QUESTION, Draw, DrawTables, begin_draw, draw_verified
+from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION, Draw, DrawTables, draw_verified
 from xrdgen.crystals.random_kernels import start_stream, uniform
 from xrdgen.crystals.sampler_kernels import GROUP, NO_REFLECTION, CrystalArrays, refuse
 from xrdgen.crystals.tables import SamplerTables
@@ -58,8 +58,6 @@ class Work(NamedTuple):
 
     Attributes:
         row: (1,) the next row, or the one that waits for an answer.
-        key: (2,) of all streams.
-        crystal_counter: (4,) at which the crystal's stream of the next row begins.
         pattern_counter: (4,) at which the pattern's stream of the next row begins.
         pattern_stream: (11,).
         weights: (A,).
@@ -67,8 +65,6 @@ class Work(NamedTuple):
     """
 
     row: NDArray[np.int64]
-    key: NDArray[np.uint64]
-    crystal_counter: NDArray[np.uint64]
     pattern_counter: NDArray[np.uint64]
     pattern_stream: NDArray[np.uint64]
     weights: NDArray[np.float64]
@@ -88,9 +84,9 @@ class RowArrays(NamedTuple):
 
 
 @kernel
-def draw_crystallite_size(work: Work, optics: Optics) -> float:
+def draw_crystallite_size(key: NDArray[np.uint64], work: Work, optics: Optics) -> float:
     """Return the crystallite size of the next row in nm, as `Simulator.crystallite_size` does."""
-    start_stream(work.pattern_stream, work.key, work.pattern_counter)
+    start_stream(work.pattern_stream, key, work.pattern_counter)
     return optics.size_min + (optics.size_max - optics.size_min) * uniform(work.pattern_stream)
 
 
@@ -172,10 +168,10 @@ def fill_rows(
     A crystal without a reflection on the grid is a failed attempt of the same draw, so that the space group stays.
 
     Args:
-        draw: state of the crystal; its dialogue at `NOTHING`, or with the answer to the question that was returned.
+        draw: with key, the first row's counter and the question `BEGIN`, or with the answer to what was asked.
         tables: of the crystals.
         optics: of the diffractograms.
-        work: see `Work`; row 0 and the counters of the first row at the beginning.
+        work: see `Work`; row 0 and the first row's counter at the beginning.
         rejections: (230, 10) counts by group - 1 and reason, added to.
         accepted: (230,) crystals by group - 1, added to.
         rows: arrays of at least B rows.
@@ -187,21 +183,21 @@ def fill_rows(
     """
     while work.row[0] < len(patterns):
         row = work.row[0]
-        if draw.dialogue[QUESTION] == NOTHING:
-            rows.crystallite_size[row] = draw_crystallite_size(work, optics)
-            begin_draw(draw, tables, work.key, work.crystal_counter)
-        group = draw.progress[GROUP]
+        if draw.dialogue[QUESTION] == BEGIN:
+            rows.crystallite_size[row] = draw_crystallite_size(draw.key, work, optics)
         while True:
             outcome = draw_verified(draw, tables, rejections)
             if outcome != CONFIRMED:
                 return outcome
+            group = draw.progress[GROUP]
             size = rows.crystallite_size[row]
             if simulate_crystal(tables.sampler, group, draw.crystal, size, optics, work.weights, patterns[row]):
                 break
             refuse(draw.progress, rejections[group - 1], NO_REFLECTION)
         accepted[group - 1] += 1
         describe_crystal(tables.sampler, group, draw.crystal, rows, row)
-        work.crystal_counter[_INDEX] += np.uint64(1)
+        draw.counter[_INDEX] += np.uint64(1)
         work.pattern_counter[_INDEX] += np.uint64(1)
         work.row[0] += 1
+        draw.dialogue[QUESTION] = BEGIN
     return CONFIRMED

@@ -79,8 +79,6 @@ class CrystalRows:
         self._draw = empty_draw(empty_arrays(most))
         self._work = Work(
             row=np.zeros(1, dtype=np.int64),
-            key=np.zeros(2, dtype=np.uint64),
-            crystal_counter=np.zeros(4, dtype=np.uint64),
             pattern_counter=np.zeros(4, dtype=np.uint64),
             pattern_stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
             weights=np.zeros(most),
@@ -114,17 +112,17 @@ class CrystalRows:
             InputError: a crystal's group yields none that can be simulated; the message names the sample.
 
         """
-        from xrdgen.crystals.drawing_kernels import CONFIRMED, NOTHING, QUESTION
+        from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION
         from xrdgen.production.row_kernels import fill_rows
 
         if len(patterns) > len(self._rows.space_group):
             self._rows = empty_rows(len(patterns))
         generator, draw, work = self._generator, self._draw, self._work
         work.row[0] = 0
-        work.key[:] = philox_key(first.run, first.producer)
-        work.crystal_counter[:] = philox_counter(first.shard, first.index, Purpose.CRYSTAL)
+        draw.key[:] = philox_key(first.run, first.producer)
+        draw.counter[:] = philox_counter(first.shard, first.index, Purpose.CRYSTAL)
         work.pattern_counter[:] = philox_counter(first.shard, first.index, Purpose.PATTERN)
-        draw.dialogue[QUESTION] = NOTHING
+        draw.dialogue[QUESTION] = BEGIN
         arguments = (
             draw,
             generator.draw_tables,
