@@ -75,6 +75,7 @@ class CrystalRows:
             size_min=float(configuration.simulation.size_min),
             size_max=float(configuration.simulation.size_max),
         )
+        self._n_points = configuration.simulation.grid.n_points
         most = configuration.generator.max_sites
         self._draw = empty_draw(empty_arrays(most))
         self._work = Work(
@@ -109,12 +110,16 @@ class CrystalRows:
         group stays, and crystal and pattern remain functions of identity and configuration.
 
         Raises:
-            InputError: a crystal's group yields none that can be simulated; the message names the sample.
+            InputError: arrays of another shape or type, or a crystal's group yields none that can be simulated; the
+                message then names the sample.
 
         """
         from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION
         from xrdgen.production.row_kernels import fill_rows
 
+        shape = (len(samples), self._n_points)
+        if patterns.shape != shape or patterns.dtype != np.float32 or not patterns.flags.c_contiguous:
+            raise InputError(f"patterns {patterns.shape} of {patterns.dtype}: need {shape} of float32 in one piece")
         if len(patterns) > len(self._rows.space_group):
             self._rows = empty_rows(len(patterns))
         generator, draw, work = self._generator, self._draw, self._work

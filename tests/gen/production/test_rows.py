@@ -17,6 +17,7 @@ from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.spool import Spool
+from xrdgen.crystals import drawing_kernels
 from xrdgen.crystals.generator import REASONS, CrystalGenerator, crystal_of, empty_arrays
 from xrdgen.crystals.sampler_kernels import CrystalArrays
 from xrdgen.crystals.settings import GeneratorSettings
@@ -26,6 +27,7 @@ from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import NoReflectionError, Simulator
 from xrdgen.elements import element_table
 from xrdgen.embedded import resolve
+from xrdgen.production import row_kernels
 from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
 from xrdgen.production.rows import CrystalRows, fill_record, redraw
 from xrdgen.statistics.model import Statistics
@@ -169,6 +171,30 @@ def test_blocks_and_restarts_change_no_byte(name: str, tmp_path: Path) -> None:
             parts.append(fill(rows, first, min(block, n - first)))
         joined = Filled(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
         assert joined.tobytes() == whole
+
+
+def test_kernels_in_python_give_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = make_spool(tmp_path / "spool", **SPOOLS["doubtful lattices"])
+    expected = fill(CrystalRows(spool), 0, 30)
+    own = {module.__name__ for module in (row_kernels, drawing_kernels)}
+    for module in (row_kernels, drawing_kernels):
+        for name, value in list(vars(module).items()):
+            if hasattr(value, "py_func") and value.py_func.__module__ in own:
+                monkeypatch.setattr(module, name, value.py_func)
+    rows = CrystalRows(spool)
+    found = fill(rows, 0, 30)
+    assert rows._generator.rechecked.sum() > 3
+    assert found.samples.tobytes() == expected.samples.tobytes()
+    np.testing.assert_allclose(found.patterns, expected.patterns, rtol=0, atol=1e-6)
+
+
+def test_arrays_that_do_not_fit_are_refused(spool: Spool) -> None:
+    rows = CrystalRows(spool)
+    samples = np.zeros(3, dtype=SAMPLE_DTYPE)
+    n_points = LOW_ANGLES.n_points
+    for shape, dtype in (((3, n_points - 1), "f4"), ((2, n_points), "f4"), ((3, n_points), "f8")):
+        with pytest.raises(InputError, match=r"need \(3, 141\) of float32"):
+            rows.fill(SampleIdentity(RUN, 0, 0, 0), np.empty(shape, dtype), samples)
 
 
 def test_a_row_that_cannot_be_filled_is_named_and_leaves_no_trace(tmp_path: Path) -> None:
