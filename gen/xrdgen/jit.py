@@ -1,8 +1,7 @@
 """The one place where Numba's options live.
 
 `kernel` compiles without `fastmath`, so that sums keep their order and results do not depend on the machine's
-whims; a kernel that may be reordered safely asks for `fast_kernel` and says why at its definition, and one that lays
-its own sums side by side asks for `fused_kernel`.
+whims; a kernel that may be reordered safely asks for `fast_kernel` and says why at its definition.
 
 Compiled kernels are kept in $NUMBA_CACHE_DIR, else in the user's cache folder; `kernel_cache` says how.
 """
@@ -34,11 +33,6 @@ def kernel(function: F) -> F:
 def fast_kernel(function: F) -> F:
     """Compile like `kernel`, but let sums be reordered and vectorised (`fastmath`)."""
     return _compile(function, fastmath=True)
-
-
-def fused_kernel(function: F) -> F:
-    """Compile like `kernel`, but let a x b + c be rounded once (FMA); sums keep the order in which they are written."""
-    return _compile(function, fastmath={"contract"})
 
 
 def inline_kernel(function: F) -> F:

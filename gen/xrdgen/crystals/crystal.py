@@ -59,6 +59,7 @@ class Crystal:
         occupancies: (A,) in (0, 1].
         letters: (A,) index of the Wyckoff letter, 0 = a.
         sites: (A,) number of the crystallographic site, from 0; species of a mixed site share it.
+        b_iso: (A,) isotropic displacement parameter B = 8 pi^2 <u^2>, Å^2; None where all atoms are at rest.
 
     """
 
@@ -69,6 +70,7 @@ class Crystal:
     occupancies: NDArray[np.float64]
     letters: NDArray[np.int64]
     sites: NDArray[np.int64]
+    b_iso: NDArray[np.float64] | None = None
 
     @property
     def multiplicities(self) -> NDArray[np.int64]:

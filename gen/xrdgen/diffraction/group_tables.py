@@ -9,10 +9,12 @@ In every standard setting but the cubic ones, an operation x' = R x + t leaves z
 Cubic groups have such operations in a subgroup of index 3 (222 and its relatives), and the two other cosets are applied
 to the atoms beforehand ("coset tripling": x, y, z -> z, x, y -> y, z, x). Pure centring translations only decide which
 hkl exist; an inversion at the origin pairs every operation with its complex conjugate, so one of each pair is kept.
+Operations whose B differ in sign alone need the phases of one (h, k) B only and stand together: B = epsilon B_plane.
 
     array                       meaning
     row_*                       operations with z apart, one of each class modulo centring; only those with
-                                sigma = +1 where there is an inversion at the origin
+                                sigma = +1 where there is an inversion at the origin; sorted by plane
+    plane_*                     the distinct B among them, up to sign; `plane_row_start` points into row_*
     laue_*                      operations with z apart of the Laue class, acting on hkl as a row vector: h' = h R
     centring                    all centring translations
     coset_*                     operations that triple the atoms of a cubic group; the identity alone for the others
@@ -21,7 +23,7 @@ hkl exist; an inversion at the origin pairs every operation with its complex con
 
 Arrays of different groups are concatenated (CSR): the rows of group g are start[g - 1] : start[g].
 
-# G = 230 groups    N row operations    M Laue operations    C centrings    K cosets
+# G = 230 groups    N row operations    P planes    M Laue operations    C centrings    K cosets
 """
 
 from __future__ import annotations
@@ -49,8 +51,11 @@ Reals = NDArray[np.float64]
 class GroupTables(NamedTuple):
     """Concatenated arrays of all groups; a tuple so that kernels take it as one argument (see the module)."""
 
+    plane_start: Integers  # (G+1,)
+    plane_row_start: Integers  # (P+1,)
+    plane_in_plane: Integers  # (P, 2, 2) B_plane
     row_start: Integers  # (G+1,)
-    row_in_plane: Integers  # (N, 2, 2) B
+    row_epsilon: Integers  # (N,)
     row_sigma: Integers  # (N,)
     row_translation24: Integers  # (N, 3) 24 t
     laue_start: Integers  # (G+1,)
@@ -64,6 +69,8 @@ class GroupTables(NamedTuple):
     period: Integers  # (G,) m
     laue_order: Integers  # (G,) operations in the Laue class: multiplicity of a general hkl
     cubic: Integers  # (G,) NOT_CUBIC, LAUE_M3 or LAUE_M3M
+    wedge: Reals  # (G, 2) least and largest k / h of the (h, k) that have no larger equivalent; edges are in doubt
+    mirror: Integers  # (G,) 1 where an operation of the Laue class reverses z alone, else 0
     centric: NDArray[np.bool_]  # (G,) inversion at the origin
     scale: Reals  # (G,)
     order: Integers  # (G,) operations in the group, centring included
@@ -72,7 +79,9 @@ class GroupTables(NamedTuple):
 class _Group(NamedTuple):
     """The tables of one group before they are concatenated."""
 
-    row_in_plane: Integers
+    plane_in_plane: Integers
+    plane_size: Integers  # row operations of each plane
+    row_epsilon: Integers
     row_sigma: Integers
     row_translation24: Integers
     laue_in_plane: Integers
@@ -83,6 +92,8 @@ class _Group(NamedTuple):
     period: int
     laue_order: int
     cubic: int
+    wedge: Reals
+    mirror: int
     centric: bool
     scale: float
     order: int
@@ -96,6 +107,38 @@ def _keeps_z_apart(rotation: Integers) -> bool:
 def _laue_rotations(rotations: Integers) -> Integers:
     """Return the point group with inversion added (Friedel's law), (order, 3, 3)."""
     return np.unique(np.concatenate([rotations, -rotations]), axis=0)
+
+
+def _planes(in_plane: Integers) -> tuple[Integers, Integers, Integers]:
+    """Return the distinct B up to sign, (P, 2, 2), and for each operation its plane and epsilon, (O,) each."""
+    planes: list[Integers] = []
+    plane_of, epsilon = [], []
+    for b in in_plane:
+        for sign in (1, -1):
+            same = [plane for plane, other in enumerate(planes) if (sign * b == other).all()]
+            if same:
+                break
+        else:
+            planes.append(b)
+            same, sign = [len(planes) - 1], 1
+        plane_of.append(same[0])
+        epsilon.append(sign)
+    return np.array(planes), np.array(plane_of), np.array(epsilon)
+
+
+def _wedge(laue_in_plane: Integers) -> Reals:
+    """Return the least and largest k / h (2,) of the (h, k) that are the largest of their equivalents.
+
+    In lexical order; seen at one h: all limits are multiples of 1/2, and no limit is beyond 1 but infinity.
+    """
+    h = 12
+    largest = [
+        k / h
+        for k in range(-2 * h, 2 * h + 1)
+        if all((h, k) >= tuple(int(index) for index in np.array([h, k]) @ b) for b in laue_in_plane)
+    ]
+    limits = np.round(np.array([largest[0], largest[-1]]) * 2.0) / 2.0
+    return np.where(np.abs(limits) > 1.0, np.copysign(np.inf, limits), limits)
 
 
 def _period(translations24: Integers) -> int:
@@ -122,13 +165,18 @@ def _prepare(group: SpaceGroupOperations) -> _Group:
     inversion = (group.rotations == -np.eye(3, dtype=np.int64)).all(axis=(1, 2))
     centric = bool((group.translations24[inversion] == 0).all(axis=1).any())
     kept = apart & (rotations[:, 2, 2] == 1) if centric else apart
-    row_rotations, row_translations24 = rotations[kept], translations24[kept]
+    planes, plane_of, epsilon = _planes(rotations[kept][:, :2, :2])
+    by_plane = np.argsort(plane_of, kind="stable")
+    row_sigma, row_translations24 = rotations[kept][by_plane, 2, 2], translations24[kept][by_plane]
 
     laue = _laue_rotations(group.rotations)
     laue_apart = laue[np.array([_keeps_z_apart(rotation) for rotation in laue])]
+    mirror = (laue_apart == np.diag([1, 1, -1])).all(axis=(1, 2)).any()
     return _Group(
-        row_in_plane=row_rotations[:, :2, :2],
-        row_sigma=row_rotations[:, 2, 2],
+        plane_in_plane=planes,
+        plane_size=np.bincount(plane_of),
+        row_epsilon=epsilon[by_plane],
+        row_sigma=row_sigma,
         row_translation24=row_translations24,
         laue_in_plane=laue_apart[:, :2, :2],
         laue_sigma=laue_apart[:, 2, 2],
@@ -138,6 +186,8 @@ def _prepare(group: SpaceGroupOperations) -> _Group:
         period=_period(np.concatenate([row_translations24, group.centrings24])),
         laue_order=len(laue),
         cubic=NOT_CUBIC if not is_cubic else LAUE_M3M if len(laue) == 48 else LAUE_M3,
+        wedge=np.array([0.0, 1.0]) if is_cubic else _wedge(laue_apart[:, :2, :2]),
+        mirror=int(mirror),
         centric=centric,
         scale=float(len(group.centrings24) * (2 if centric else 1)),
         order=group.order,
@@ -161,6 +211,8 @@ def group_tables() -> GroupTables:
         return np.array([getattr(group, field) for group in groups])
 
     fields: dict[str, NDArray[np.generic]] = {
+        "plane_start": _starts([group.plane_size for group in groups]),
+        "plane_row_start": np.concatenate([[0], np.cumsum(joined("plane_size"))]).astype(np.int64),
         "row_start": _starts([group.row_sigma for group in groups]),
         "laue_start": _starts([group.laue_sigma for group in groups]),
         "centring_start": _starts([group.centring24 for group in groups]),
@@ -168,6 +220,6 @@ def group_tables() -> GroupTables:
     }
     for name in GroupTables._fields:
         if name not in fields:
-            scalar = name in ("period", "laue_order", "cubic", "centric", "scale", "order")
+            scalar = name in ("period", "laue_order", "cubic", "wedge", "mirror", "centric", "scale", "order")
             fields[name] = column(name) if scalar else joined(name)
     return GroupTables(**fields)  # type: ignore[arg-type]

@@ -5,9 +5,10 @@
     1/d^2       d_star_squared      (2 sin(theta) / lambda)^2                               Bragg's law
     m(hkl)      multiplicity        |Laue class| / |stabiliser of hkl|                      orbit-stabiliser theorem
 
-Reflections are walked in rows: h and k fixed, l running. A row is kept if no Laue operation that keeps l apart
-(`group_tables`) turns its (h, k) into one that is larger in lexical order. Of the operations that fix (h, k), `plus`
-leave l alone and `minus` reverse it: with minus > 0 only l >= 0 is needed, and the multiplicity of the row is
+Reflections are listed in rows: h and k fixed, l running. A row is kept if no Laue operation that keeps l apart
+(`group_tables`) turns its (h, k) into one that is larger in lexical order; such rows fill a wedge of the plane. Of the
+operations that fix (h, k), `plus` leave l alone and `minus` reverse it (inside the wedge only the identity and a mirror
+plane z do): with minus > 0 only l >= 0 is needed, and the multiplicity of the row is
 
     |Laue class| / plus             for l != 0
     |Laue class| / (plus + minus)   for l = 0
@@ -15,7 +16,10 @@ leave l alone and `minus` reverse it: with minus > 0 only l >= 0 is needed, and 
 In cubic groups k and l are confined further: h >= k >= l >= 0 in m-3m; h the largest of three indices that are not
 negative in m-3 (where only cyclic permutations are equivalent).
 
-# N rows of reflections
+A row is divided into runs: l = l_0, l_0 + m, l_0 + 2 m ... with m the period of `group_tables`, so that centring and
+the phases of the operations' translations are the same all along a run.
+
+# N runs of reflections
 """
 
 from __future__ import annotations
@@ -29,8 +33,8 @@ from xrdgen.diffraction.group_tables import LAUE_M3, LAUE_M3M, NOT_CUBIC
 from xrdgen.jit import kernel
 from xrdgen.symmetry.lattice_kernels import cosine_of_degrees
 
-ROW_H, ROW_K, ROW_FIRST_L, ROW_LAST_L, ROW_PLUS, ROW_MINUS = range(6)
-"""Columns of the array of rows."""
+RUN_H, RUN_K, RUN_FIRST_L, RUN_LENGTH, RUN_PLUS, RUN_MINUS = range(6)
+"""Rows of the array of runs."""
 
 EDGE = 1e-9
 """Indices within this of the limiting sphere count as inside (rounding of the metric)."""
@@ -129,63 +133,108 @@ def cubic_last_l(h: int, k: int, last: int, cubic: int) -> int:
 
 
 @kernel
-def list_rows(
+def class_exists(h: int, k: int, l: int, centring24: NDArray[np.int64]) -> bool:  # noqa: E741
+    """Whether centring leaves the reflection: h . t is whole for all t."""
+    for c in range(centring24.shape[0]):
+        if (h * centring24[c, 0] + k * centring24[c, 1] + l * centring24[c, 2]) % 24 != 0:
+            return False
+    return True
+
+
+@kernel
+def k_limits(metric: NDArray[np.float64], h: int, max_d_star_squared: float) -> tuple[int, int]:
+    """Return the first and last k of rows (h, k) that cut the limiting sphere; first > last where there is none.
+
+    With the l of the least 1/d^2, -(G*_02 h + G*_12 k) / G*_22, 1/d^2 is a parabola in k.
+    """
+    quadratic = metric[1, 1] - metric[1, 2] * metric[1, 2] / metric[2, 2]
+    linear = h * (metric[0, 1] - metric[0, 2] * metric[1, 2] / metric[2, 2])
+    constant = h * h * (metric[0, 0] - metric[0, 2] * metric[0, 2] / metric[2, 2])
+    discriminant = linear * linear - quadratic * (constant - max_d_star_squared)
+    if discriminant < 0.0:
+        return 1, 0
+    root = math.sqrt(discriminant)
+    return math.ceil((-linear - root) / quadratic - EDGE), math.floor((-linear + root) / quadratic + EDGE)
+
+
+@kernel
+def list_runs(
     cell: NDArray[np.float64],
     metric: NDArray[np.float64],
     max_d_star_squared: float,
     laue_in_plane: NDArray[np.int64],
     laue_sigma: NDArray[np.int64],
     cubic: int,
+    wedge: NDArray[np.float64],
+    mirror: int,
+    period: int,
+    centring24: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return the rows (N, 6) of the reflections with 1/d^2 up to a limit; columns are ROW_H ... ROW_MINUS."""
+    """Return the runs (6, N) of the reflections with 1/d^2 up to a limit; rows are RUN_H ... RUN_MINUS."""
     max_h = index_limit(max_d_star_squared, cell[0])
     max_k = index_limit(max_d_star_squared, cell[1])
-    rows = np.empty(((max_h + 1) * (2 * max_k + 1), 6), np.int64)
+    runs = np.empty((6, (max_h + 1) * (2 * max_k + 1) * period), np.int64)
     n = 0
     for h in range(max_h + 1):
-        for k in range(-max_k, max_k + 1):
-            plus, minus = stabiliser_of_row(h, k, laue_in_plane, laue_sigma)
-            if plus == 0:
-                continue
+        first_k, last_k = k_limits(metric, h, max_d_star_squared)
+        first_k, last_k = max(first_k, -max_k), min(last_k, max_k)
+        if wedge[0] > -1.5:
+            first_k = max(first_k, math.ceil(wedge[0] * h))
+        if wedge[1] < 1.5:
+            last_k = min(last_k, math.floor(wedge[1] * h))
+        for k in range(first_k, last_k + 1):
+            if h > 0 and wedge[0] * h < k < wedge[1] * h:
+                plus, minus = 1, mirror
+            else:
+                plus, minus = stabiliser_of_row(h, k, laue_in_plane, laue_sigma)
+                if plus == 0:
+                    continue
             first, last = l_limits(metric, h, k, max_d_star_squared)
             if minus > 0:
                 first = max(first, 0)
             if cubic != NOT_CUBIC:
                 last = cubic_last_l(h, k, last, cubic)
-            if first > last:
-                continue
-            rows[n, ROW_H] = h
-            rows[n, ROW_K] = k
-            rows[n, ROW_FIRST_L] = first
-            rows[n, ROW_LAST_L] = last
-            rows[n, ROW_PLUS] = plus
-            rows[n, ROW_MINUS] = minus
-            n += 1
-    return rows[:n]
+            if h == 0 and k == 0:
+                first = max(first, 1)
+            # an l of every class modulo the period
+            for first_of_class in range(first, min(first + period, last + 1)):
+                if class_exists(h, k, first_of_class, centring24):
+                    runs[RUN_H, n] = h
+                    runs[RUN_K, n] = k
+                    runs[RUN_FIRST_L, n] = first_of_class
+                    runs[RUN_LENGTH, n] = (last - first_of_class) // period + 1
+                    runs[RUN_PLUS, n] = plus
+                    runs[RUN_MINUS, n] = minus
+                    n += 1
+    return runs[:, :n]
 
 
 @kernel
-def count_reflections(rows: NDArray[np.int64]) -> int:
-    """Return the number of hkl in the rows (systematically absent ones included)."""
-    count = 0
-    for i in range(rows.shape[0]):
-        count += rows[i, ROW_LAST_L] - rows[i, ROW_FIRST_L] + 1
-    return count
-
-
-@kernel
-def l_range(rows: NDArray[np.int64]) -> tuple[int, int]:
-    """Return the smallest and largest l of all rows, 0 included."""
-    first, last = 0, 0
-    for i in range(rows.shape[0]):
-        first = min(first, rows[i, ROW_FIRST_L])
-        last = max(last, rows[i, ROW_LAST_L])
-    return first, last
+def longest_first(runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the runs (6, N) by decreasing length, else in the order given."""
+    n_runs = runs.shape[1]
+    longest = 0
+    for i in range(n_runs):
+        longest = max(longest, runs[RUN_LENGTH, i])
+    place = np.zeros(longest + 2, np.int64)
+    for i in range(n_runs):
+        place[runs[RUN_LENGTH, i]] += 1
+    # from the number of runs of a length to the place of the first
+    before = 0
+    for length in range(longest, 0, -1):
+        before, place[length] = before + place[length], before
+    sorted_runs = np.empty((6, n_runs), np.int64)
+    for i in range(n_runs):
+        at = place[runs[RUN_LENGTH, i]]
+        place[runs[RUN_LENGTH, i]] += 1
+        for column in range(6):
+            sorted_runs[column, at] = runs[column, i]
+    return sorted_runs
 
 
 @kernel
 def multiplicity(h: int, k: int, l: int, plus: int, minus: int, laue_order: int, cubic: int) -> int:  # noqa: E741
-    """Return the number of reflections that are Laue-equivalent to hkl of a listed row."""
+    """Return the number of reflections that are Laue-equivalent to hkl of a listed run."""
     if cubic == NOT_CUBIC:
         return laue_order // plus if l != 0 else laue_order // (plus + minus)
     signs = (2 if h != 0 else 1) * (2 if k != 0 else 1) * (2 if l != 0 else 1)
@@ -194,12 +243,3 @@ def multiplicity(h: int, k: int, l: int, plus: int, minus: int, laue_order: int,
     if cubic == LAUE_M3 or h == k or k == l:
         return 3 * signs
     return 6 * signs
-
-
-@kernel
-def class_exists(h: int, k: int, l_class: int, centring24: NDArray[np.int64]) -> bool:
-    """Whether centring leaves the reflections h k l with l = l_class modulo the period: h . t whole for all t."""
-    for c in range(centring24.shape[0]):
-        if (h * centring24[c, 0] + k * centring24[c, 1] + l_class * centring24[c, 2]) % 24 != 0:
-            return False
-    return True

@@ -39,6 +39,7 @@ def simulate_pattern(
     cell: NDArray[np.float64],
     positions: NDArray[np.float64],
     atomic_numbers: NDArray[np.int64],
+    b_iso: NDArray[np.float64],
     weights: NDArray[np.float64],
     space_group: int,
     crystallite_size: float,
@@ -53,6 +54,7 @@ def simulate_pattern(
         cell: (6,) Å and degrees.
         positions: (A, 3) fractional.
         atomic_numbers: (A,).
+        b_iso: (A,) isotropic displacement parameters, Å^2.
         weights: (A,) occupancy x multiplicity / order of the group.
         space_group: International Tables number.
         crystallite_size: Å.
@@ -66,12 +68,14 @@ def simulate_pattern(
         cell,
         positions,
         atomic_numbers,
+        b_iso,
         weights,
         space_group,
         groups,
         form_factors,
         instrument.min_d_star_squared,
         instrument.max_d_star_squared,
+        False,
     )
     two_theta = np.empty(s_squared.size)
     area = np.empty(s_squared.size)

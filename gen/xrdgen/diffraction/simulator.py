@@ -103,6 +103,7 @@ class CrystalArrays:
         cell: (6,) Å and degrees.
         positions: (A, 3) fractional.
         atomic_numbers: (A,).
+        b_iso: (A,) Å^2.
         weights: (A,) occupancy x multiplicity / order of the group.
         space_group: International Tables number.
 
@@ -111,6 +112,7 @@ class CrystalArrays:
     cell: NDArray[np.float64]
     positions: NDArray[np.float64]
     atomic_numbers: NDArray[np.int64]
+    b_iso: NDArray[np.float64]
     weights: NDArray[np.float64]
     space_group: int
 
@@ -172,14 +174,15 @@ class Simulator:
         atomic_numbers = np.array(crystal.atomic_numbers, dtype=np.int64)
         occupancies = np.array(crystal.occupancies, dtype=np.float64)
         sites = np.array(crystal.sites, dtype=np.int64)
+        b_iso = np.zeros(len(positions)) if crystal.b_iso is None else np.array(crystal.b_iso, dtype=np.float64)
         fault, row = check.first_fault(
-            number, cell, positions, atomic_numbers, occupancies, sites, self._has_form_factor
+            number, cell, positions, atomic_numbers, occupancies, sites, b_iso, self._has_form_factor
         )
         if fault != check.SOUND:
             raise InputError(_describe(fault, row, crystal))
         self.refuse_endless_work(cell, number, len(positions))
         weights = occupancies * crystal.multiplicities / self.groups.order[number - 1]
-        return CrystalArrays(cell, positions, atomic_numbers, weights, number)
+        return CrystalArrays(cell, positions, atomic_numbers, b_iso, weights, number)
 
     def pattern(
         self, crystal: Crystal, crystallite_size: float, out: NDArray[np.float32] | None = None
@@ -193,7 +196,8 @@ class Simulator:
 
         Raises:
             InputError: a cell without volume or against its symmetry, no atoms, positions that are not numbers,
-                elements without form factor, occupancies outside (0, 1], a cell too large to simulate, a size outside
+                elements without form factor, occupancies outside (0, 1], displacement parameters outside
+                [0, MAX_B_ISO], a cell too large to simulate, a size outside
                 the settings.
             NoReflectionError: no reflection in reach of the grid.
 
@@ -214,6 +218,7 @@ class Simulator:
             arrays.cell,
             arrays.positions,
             arrays.atomic_numbers,
+            arrays.b_iso,
             arrays.weights,
             arrays.space_group,
             float(crystallite_size) * ANGSTROMS_PER_NM,
@@ -238,12 +243,14 @@ class Simulator:
             arrays.cell,
             arrays.positions,
             arrays.atomic_numbers,
+            arrays.b_iso,
             arrays.weights,
             arrays.space_group,
             self.groups,
             self.form_factors,
             self.instrument.min_d_star_squared,
             self.instrument.max_d_star_squared,
+            True,
         )
         theta = np.arcsin(self.instrument.wavelength * np.sqrt(s_squared))
         two_theta = np.degrees(2.0 * theta)
@@ -330,6 +337,13 @@ def _describe(fault: int, row: int, crystal: Crystal) -> str:
         return f"no form factor for {names}; pymatgen has those of H to Cf only"
     if fault == check.OCCUPANCY_OUT_OF_RANGE:
         return f"atom row {row}: occupancy {crystal.occupancies[row]:g} is outside (0, 1]; correct it"
+    if fault == check.B_ISO_OUT_OF_RANGE and crystal.b_iso is not None:
+        return (
+            f"atom row {row}: displacement parameter B = {crystal.b_iso[row]:g} Å^2 is outside "
+            f"[0, {check.MAX_B_ISO:g}]; correct it (B = 8 pi^2 U)"
+        )
+    if fault == check.B_ISO_OF_OTHER_LENGTH and crystal.b_iso is not None:
+        return f"{len(crystal.b_iso)} displacement parameters B for {len(crystal.positions)} atom rows; give one a row"
     total = crystal.occupancies[crystal.sites == crystal.sites[row]].sum()
     return f"site {crystal.sites[row]}: occupancies add up to {total:g}, more than 1; correct them"
 

@@ -26,7 +26,9 @@ from xrdgen.symmetry.lattice_kernels import cell_volume
     UNKNOWN_ELEMENT,
     OCCUPANCY_OUT_OF_RANGE,
     SITE_OVERFULL,
-) = range(9)
+    B_ISO_OF_OTHER_LENGTH,
+    B_ISO_OUT_OF_RANGE,
+) = range(11)
 """Faults of a crystal."""
 
 LENGTH_TOLERANCE = 1e-4
@@ -38,6 +40,9 @@ ANGLE_TOLERANCE = 1e-2
 OCCUPANCY_TOLERANCE = 1e-6
 SITE_TOLERANCE = 1e-2
 """Published occupancies of a mixed site are rounded and may add up to a little more than 1."""
+
+MAX_B_ISO = 100.0
+"""Å^2: an atom whose <u^2> is above 1.3 Å^2 is not on a site."""
 
 
 @kernel
@@ -58,6 +63,7 @@ def first_fault(
     atomic_numbers: NDArray[np.int64],
     occupancies: NDArray[np.float64],
     sites: NDArray[np.int64],
+    b_iso: NDArray[np.float64],
     has_form_factor: NDArray[np.bool_],
 ) -> tuple[int, int]:
     """Return the first fault of a crystal and the atom row it is in (0 where it is not in one)."""
@@ -70,6 +76,8 @@ def first_fault(
         return CELL_AGAINST_SYMMETRY, 0
     if positions.shape[0] == 0:
         return NO_ATOMS, 0
+    if b_iso.size != positions.shape[0]:
+        return B_ISO_OF_OTHER_LENGTH, 0
     for a in range(positions.shape[0]):
         for axis in range(3):
             if not math.isfinite(positions[a, axis]):
@@ -78,6 +86,8 @@ def first_fault(
             return UNKNOWN_ELEMENT, a
         if not 0.0 < occupancies[a] <= 1.0 + OCCUPANCY_TOLERANCE:
             return OCCUPANCY_OUT_OF_RANGE, a
+        if not 0.0 <= b_iso[a] <= MAX_B_ISO:
+            return B_ISO_OUT_OF_RANGE, a
     total = np.zeros(sites.size)
     for a in range(sites.size):
         if not 0 <= sites[a] < sites.size:

@@ -142,6 +142,7 @@ def simulate_crystal(
         crystal.cell,
         crystal.positions[:n],
         crystal.atomic_numbers[:n],
+        np.zeros(n),  # no displacement parameters
         weights[:n],
         group,
         crystallite_size * ANGSTROMS_PER_NM,

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
-from xrdgen.diffraction import profile_kernels, reflection_kernels, structure_factor_kernels, validation_kernels
+from xrdgen.diffraction import (
+    phase_kernels,
+    profile_kernels,
+    reflection_kernels,
+    structure_factor_kernels,
+    validation_kernels,
+)
 from xrdgen.diffraction.form_factors import form_factor_table, form_factors, has_form_factor
 from xrdgen.diffraction.group_tables import group_tables
 from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.symmetry import lattice_kernels
 from xrdgen.symmetry.lattice import vectors, volume
+from xrdgen.symmetry.operations import operations
 
 OBLIQUE = np.array([4.1, 5.3, 6.7, 81.0, 97.0, 112.0])
 
@@ -66,48 +75,122 @@ def test_limits_of_l_are_those_of_the_sphere(form):
 
 def test_phases_are_those_of_the_indices(form):
     x = np.array([0.0, 0.137, 0.911, -1.3])
-    cos_table, sin_table = form(structure_factor_kernels.phase_table)(x, 40)
-    expected = np.exp(2j * np.pi * np.outer(np.arange(-40, 41), x))
+    amplitude = np.array([1.0, 0.25, 3.0, 2.0])
+    cos_table, sin_table = form(phase_kernels.phase_table)(x, 40, amplitude)
+    expected = amplitude[:, None] * np.exp(2j * np.pi * np.outer(x, np.arange(-40, 41)))
     np.testing.assert_allclose(cos_table + 1j * sin_table, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(("first_q", "last_q", "period"), [(0, 7, 1), (-3, 5, 1), (0, 4, 4), (-2, 3, 6)])
-def test_phases_of_l_are_sorted_by_class(form, first_q, last_q, period):
+@pytest.mark.parametrize("period", [1, 4, 6])
+def test_phases_of_the_steps_of_a_run(form, period):
     z = np.array([0.0, 0.137, 0.911])
-    table = form(structure_factor_kernels.l_phase_table)(z, first_q, last_q, period)
-    assert table.shape == (period, 6, last_q - first_q + 1)
-    for l_class in range(period):
-        angle = 2.0 * np.pi * np.outer(z, period * np.arange(first_q, last_q + 1) + l_class)
-        np.testing.assert_allclose(table[l_class, 0::2], np.cos(angle), atol=1e-12)
-        np.testing.assert_allclose(table[l_class, 1::2], -np.sin(angle), atol=1e-12)
+    cos_table, sin_table = form(phase_kernels.step_table)(z, period, 9)
+    expected = np.exp(-2j * np.pi * period * np.outer(z, np.arange(9)))
+    np.testing.assert_allclose(cos_table + 1j * sin_table, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize(("first", "stop"), [(0, 2), (2, 8), (0, 10), (4, 6), (0, 12)])
-def test_sweep_is_a_product_of_vector_and_matrix(form, first, stop):
-    rng = np.random.default_rng(0)
-    factors, phases = rng.normal(size=12), rng.normal(size=(12, 9))
-    amplitude = np.full(9, 7.0)
-    form(structure_factor_kernels.sweep_l)(factors, phases, first, stop, 2, 8, amplitude)
-    np.testing.assert_allclose(amplitude[2:8], factors[first:stop] @ phases[first:stop, 2:8], rtol=1e-12)
-    assert (amplitude[[0, 1, 8]] == 7.0).all()
+@pytest.mark.parametrize("space_group", [1, 9, 19, 43, 62, 76, 88, 145, 148, 167, 178, 194, 198, 216, 227, 230])
+def test_runs_are_the_reflections_of_the_sphere_one_of_each_set_of_equivalents(space_group, form, make_crystal):
+    crystal = make_crystal(space_group, seed=1, smallest=4.0, largest=6.0)
+    groups, g = group_tables(), space_group - 1
+    metric = reflection_kernels.reciprocal_metric(crystal.cell)
+    laue = slice(groups.laue_start[g], groups.laue_start[g + 1])
+    centring24 = groups.centring24[groups.centring_start[g] : groups.centring_start[g + 1]]
+    runs = form(reflection_kernels.list_runs)(
+        crystal.cell,
+        metric,
+        0.8**2,
+        groups.laue_in_plane[laue],
+        groups.laue_sigma[laue],
+        groups.cubic[g],
+        groups.wedge[g],
+        groups.mirror[g],
+        groups.period[g],
+        centring24,
+    )
+    by_length = form(reflection_kernels.longest_first)(runs)
+    assert sorted(map(tuple, by_length.T)) == sorted(map(tuple, runs.T))
+    assert (np.diff(by_length[reflection_kernels.RUN_LENGTH]) <= 0).all()
+    active = form(structure_factor_kernels.count_active)(by_length)
+    lengths = by_length[reflection_kernels.RUN_LENGTH]
+    assert active.tolist() == [int((lengths > n).sum()) for n in range(lengths.max())]
+
+    found, counted = set(), 0
+    rotations = operations(space_group).rotations
+    for h, k, first, length, plus, minus in by_length.T.tolist():
+        for n in range(length):
+            l = first + n * int(groups.period[g])  # noqa: E741
+            family = {tuple(image) for image in np.array([h, k, l]) @ np.concatenate([rotations, -rotations])}
+            assert not family & found, "listed twice"
+            found |= family
+            multiplicity = form(reflection_kernels.multiplicity)(
+                h, k, l, plus, minus, groups.laue_order[g], groups.cubic[g]
+            )
+            assert multiplicity == len(family)
+            counted += 1
+    hkl = np.array(list(product(range(-5, 6), repeat=3)))
+    inside = (np.einsum("ni,ij,nj->n", hkl, metric, hkl) <= 0.8**2) & hkl.any(axis=1)
+    inside &= ((hkl @ centring24.T) % 24 == 0).all(axis=1)
+    assert found == {tuple(index) for index in hkl[inside]}
 
 
-def test_elements_are_sorted_and_counted(form):
-    order, elements, start = form(structure_factor_kernels.sort_by_element)(np.array([8, 26, 8, 1, 26, 8]))
-    assert elements.tolist() == [1, 8, 26]
+def random_factors(rng, n_atoms=7, n_steps=9, n_runs=20):
+    factors = rng.normal(size=(4, n_atoms, n_runs))
+    lengths = np.sort(rng.integers(1, n_steps + 1, n_runs))[::-1]
+    lengths[0] = n_steps
+    active = np.array([(lengths > n).sum() for n in range(n_steps)])
+    return factors, rng.normal(size=(n_atoms, n_steps)), rng.normal(size=(n_atoms, n_steps)), active
+
+
+@pytest.mark.parametrize("part", [0, 2])
+def test_sum_over_atoms_is_a_matrix_product(form, part):
+    factors, cos_n, sin_n, active = random_factors(np.random.default_rng(0))
+    amplitude = np.full((9, 20), 7.0)
+    form(structure_factor_kernels.sum_atoms)(factors, part, cos_n, sin_n, active, amplitude)
+    expected = cos_n.T @ factors[part] + sin_n.T @ factors[part + 1]
+    reached = np.arange(20) < active[:, None]
+    np.testing.assert_allclose(amplitude[reached], expected[reached], rtol=1e-12, atol=1e-12)
+    assert (amplitude[~reached] == 7.0).all()
+
+
+def test_species_are_sorted_and_counted(form):
+    numbers = np.array([8, 26, 8, 1, 26, 8])
+    order, start = form(structure_factor_kernels.sort_by_species)(numbers, np.zeros(6))
     assert start.tolist() == [0, 1, 4, 6]
     assert order.tolist() == [3, 0, 2, 5, 1, 4]
+    order, start = form(structure_factor_kernels.sort_by_species)(numbers, np.array([0.5, 0.7, 0.9, 0.5, 0.7, 0.5]))
+    assert start.tolist() == [0, 1, 3, 4, 6]
+    assert order.tolist() == [3, 0, 5, 2, 1, 4]
 
 
 def test_interpolated_form_factors_are_exact_to_1e_8_electrons(form):
-    table = form_factor_table(0.5)
-    s_squared = np.random.default_rng(1).uniform(0.0, 0.5, 300)
-    exact = form_factors(s_squared)
-    interpolate = form(structure_factor_kernels.form_factor)
-    worst = 0.0
-    for z in np.flatnonzero(has_form_factor()):
-        worst = max(worst, *(abs(interpolate(table[z], s) - f) for s, f in zip(s_squared, exact[z], strict=True)))
-    assert worst < 1e-8
+    # reflections 0 0 l of a very long axis, one atom of unit amplitude
+    known = (
+        np.flatnonzero(has_form_factor()) if hasattr(form(structure_factor_kernels.scatter), "py_func") else (1, 26, 92)
+    )
+    runs = np.array([[0], [0], [1], [300], [1], [1]])
+    metric = np.diag([1.0, 1.0, 2.0 / 300**2])
+    ones = np.ones((1, 300, 1))
+    table = form_factor_table(0.51)
+    s_squared, f_squared = np.empty((300, 1)), np.empty((300, 1))
+    for z in known:
+        for b_iso in (0.0, 1.7):
+            form(structure_factor_kernels.scatter)(
+                runs,
+                metric,
+                1,
+                np.ones(300, dtype=np.int64),
+                np.array([z]),
+                np.array([b_iso]),
+                table,
+                ones,
+                ones[:0],
+                s_squared,
+                f_squared,
+            )
+            np.testing.assert_allclose(s_squared[:, 0], 0.5 * (np.arange(1, 301) / 300) ** 2, rtol=1e-12)
+            exact = form_factors(s_squared[:, 0])[z] * np.exp(-b_iso * s_squared[:, 0])
+            np.testing.assert_allclose(np.sqrt(f_squared[:, 0]), np.abs(exact), atol=1e-8)
 
 
 def test_form_factors_begin_at_the_number_of_electrons():
@@ -174,6 +257,7 @@ def test_compiled_and_plain_simulation_agree(space_group, make_crystal, form):
         arrays.cell,
         arrays.positions,
         arrays.atomic_numbers,
+        arrays.b_iso,
         arrays.weights,
         space_group,
         200.0,
