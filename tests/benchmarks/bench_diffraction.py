@@ -1,159 +1,127 @@
-"""Time of a full diffractogram beside pymatgen's, in CPU milliseconds of one core, in one run.
+"""CPU time of a full diffractogram beside other programs, on the same crystals, in one run on one core.
 
-    python tests/benchmarks/bench_diffraction.py [--json]
+    python tests/benchmarks/bench_diffraction.py [--json] [--quick]
 
-Crystals are those of ../shared/bench where it is there, else random ones of a fixed seed. What is timed: the kernel
-alone (arrays to pattern), `Simulator.pattern` (with its checks), `Simulator.peaks`, and pymatgen's XRDCalculator (peaks
-only). Building input objects is excluded. Agreement of the lines with pymatgen is checked on the way, so that
-nothing fast and wrong is reported.
+Crystals are those of ../shared/bench where it is there, and always random ones of the embedded statistics. Timed are
+the kernel alone (arrays to pattern), `Simulator.pattern` (with its checks) and `Simulator.peaks`, and what each peer
+does at the least (see `peers`). Crystal by crystal all take turns. Agreement is checked on the way: a peer or kernel
+that disagrees ends the benchmark, so that nothing fast and wrong is reported.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import numpy as np
+from clock import alternate, load_average
+from crystal_sets import PROTOTYPE, crystallite_size, natural_crystals, shared_crystals
+from peers import Peer, Run, peers
 from xrdcommon import console
 from xrdgen.crystals.crystal import Crystal
 from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.diffraction.simulator import Simulator
-from xrdgen.elements import atomic_number
-from xrdgen.symmetry import wyckoff
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "bench" / "crystals.json.gz"
-GOLDEN_RATIO = 0.6180339887
+KERNEL = "kernel"
+SLOWEST = "pymatgen `XRDCalculator`"
 
 
-def shared_crystals() -> list[Crystal]:
-    """The crystals of ../shared/bench."""
-    from pymatgen.core import Lattice
-
-    return [
-        Crystal(
-            space_group=entry["sg"],
-            cell=np.array(Lattice(entry["lattice"]).parameters).round(8),
-            positions=np.array([position for _, position, _ in entry["asu"]]),
-            atomic_numbers=np.array([atomic_number(element) for element, _, _ in entry["asu"]]),
-            occupancies=np.ones(len(entry["asu"])),
-            letters=np.array([wyckoff.letter_index(label[-1]) for _, _, label in entry["asu"]]),
-            sites=np.arange(len(entry["asu"])),
-        )
-        for entry in json.loads(gzip.decompress(SHARED.read_bytes()))
-    ]
+def own_runs(crystal: Crystal, size: float, simulator: Simulator, out: np.ndarray) -> dict[str, tuple[Run, int]]:
+    """What of ours is timed, with repeats."""
+    arrays = simulator.arrays(crystal)
+    inputs = (arrays.cell, arrays.positions, arrays.atomic_numbers)
+    inputs += (arrays.b_iso, arrays.weights, arrays.space_group, size * 10.0)
+    tables = (simulator.instrument, simulator.groups, simulator.form_factors, out)
+    return {
+        KERNEL: (Run(lambda: simulate_pattern(*inputs, *tables)), 20),
+        "Simulator.pattern": (Run(lambda: simulator.pattern(crystal, size, out)), 10),
+        "Simulator.peaks": (Run(lambda: simulator.peaks(crystal)), 5),
+    }
 
 
-def own_crystals(n: int = 150) -> list[Crystal]:
-    """Random crystals of 1 to 30 sites in cells of 200 to 2000 Å^3."""
-    rng = np.random.default_rng(0)
-    table = wyckoff.tables()
-    crystals = []
-    for _ in range(n):
-        group = int(rng.integers(1, 231))
-        sites = int(np.exp(rng.uniform(0.0, np.log(30.0))))
-        rows = np.arange(table.start[group - 1], table.start[group])
-        free = rows[table.dof[rows] > 0] if (table.dof[rows] > 0).any() else rows
-        chosen = rng.choice(free, sites)
-        edge = rng.uniform(200.0, 2000.0) ** (1 / 3)
-        ratio = 1.0 if group >= 195 else rng.uniform(0.7, 1.4)
-        gamma = 120.0 if 143 <= group <= 194 else 90.0
-        elements = rng.integers(1, 93, size=6)
-        crystals.append(
-            Crystal(
-                space_group=group,
-                cell=np.array([edge, edge, edge * ratio, 90.0, 90.0, gamma]),
-                positions=np.array([table.rotation[row] @ rng.random(3) + table.translation[row] for row in chosen]),
-                atomic_numbers=rng.choice(elements, sites),
-                occupancies=np.ones(sites),
-                letters=chosen - table.start[group - 1],
-                sites=np.arange(sites),
-            )
-        )
-    return crystals
+def measure(name: str, crystals: list[Crystal], others: list[Peer], rounds: int) -> dict[str, Any]:
+    """Time all on one set of crystals.
+
+    Returns:
+        milliseconds by program: mean, median and largest over the crystals of the medians over rounds; ratios of the
+        mean to the kernel's; largest disagreement by peer.
+
+    """
+    simulator = Simulator()
+    out = np.empty(simulator.settings.grid.n_points, dtype=np.float32)
+    seconds: dict[str, list[float]] = {}
+    worst = {peer.name: 0.0 for peer in others}
+    for number, crystal in enumerate(console.track(crystals, f"{name} crystals")):
+        size = crystallite_size(number)
+        runs = own_runs(crystal, size, simulator, out)
+        for peer in others:
+            run = peer.prepare(crystal, size, simulator)
+            begin = time.process_time()
+            result = run.once()
+            if peer.name == SLOWEST:  # once is enough: it takes longer than all others together
+                seconds.setdefault(SLOWEST, []).append(time.process_time() - begin)
+            else:
+                runs[peer.name] = (run, peer.repeats)
+            difference = peer.compare(result, crystal, size, simulator)
+            if not difference <= peer.limit:
+                raise SystemExit(
+                    f"{name} crystal {number} (space group {crystal.space_group}): {peer.name} and xrdstream differ by "
+                    f"{difference:.2g} ({peer.measure}), more than {peer.limit:g}; no figures of wrong results"
+                )
+            worst[peer.name] = max(worst[peer.name], difference)
+        for run, _ in runs.values():
+            run.once()
+        timed = {key: partial(run.seconds, n) for key, (run, n) in runs.items()}
+        for key, value in alternate(timed, rounds, extra=1).items():
+            seconds.setdefault(key, []).append(value)
+    kernel = np.mean(seconds[KERNEL])
+    return {
+        "crystals": len(crystals),
+        "milliseconds": {
+            key: {"mean": 1e3 * np.mean(v), "median": 1e3 * np.median(v), "max": 1e3 * max(v)}
+            for key, v in seconds.items()
+        },
+        "over_kernel": {key: float(np.mean(v) / kernel) for key, v in seconds.items()},
+        "disagreement": worst,
+    }
 
 
-def cpu_milliseconds(function: Callable[[], object], repeats: int, rounds: int) -> float:
-    """Median over rounds of the CPU time of one call."""
-    function()
-    times = []
-    for _ in range(rounds):
-        begin = time.process_time()
-        for _ in range(repeats):
-            function()
-        times.append((time.process_time() - begin) / repeats)
-    return float(np.median(times)) * 1e3
-
-
-def disagreement(simulator: Simulator, crystal: Crystal, two_theta: np.ndarray, intensity: np.ndarray) -> float:
-    """Largest difference of merged lines from pymatgen's, as a share of the maximum."""
-    peaks = simulator.peaks(crystal)
-    angles = np.concatenate([peaks.two_theta, two_theta])
-    signed = np.concatenate([peaks.intensity, -np.asarray(intensity)])
-    order = np.argsort(angles)
-    line = np.concatenate([[0], np.cumsum(np.diff(angles[order]) > 3e-5)])
-    ours = np.bincount(line, weights=np.maximum(signed[order], 0.0))
-    theirs = np.bincount(line, weights=np.maximum(-signed[order], 0.0))
-    return float(np.abs(ours / ours.max() - theirs / theirs.max()).max())
+def measure_all(*, quick: bool) -> dict[str, Any]:
+    """Time all on every set of crystals."""
+    others = peers(PROTOTYPE)
+    sets = {"../shared/bench": shared_crystals(), "natural": natural_crystals(25 if quick else 120)}
+    if quick:
+        sets["../shared/bench"] = sets["../shared/bench"][::5]
+    return {
+        "sets": {
+            name: measure(name, crystals, others, 3 if quick else 5) for name, crystals in sets.items() if crystals
+        },
+        "peers": {peer.name: {"does": peer.does, "measure": peer.measure} for peer in others},
+    }
 
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description="Time a full diffractogram beside pymatgen's peaks.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    as_json = parser.parse_args().json
-    from pymatgen.analysis.diffraction.core import AbstractDiffractionPatternCalculator
-    from pymatgen.analysis.diffraction.xrd import XRDCalculator
-
-    # keep the lines that pymatgen drops (under 1e-5 of the maximum): merged with a neighbour they would be missed
-    AbstractDiffractionPatternCalculator.SCALED_INTENSITY_TOL = 0.0
-    crystals = shared_crystals() if SHARED.exists() else own_crystals()
-    begin = time.perf_counter()
-    simulator = Simulator()
-    simulator.pattern(crystals[0], 50.0)
-    simulator.peaks(crystals[0])
-    start_up = time.perf_counter() - begin
-    calculator = XRDCalculator(simulator.settings.wavelength)
-    out = np.empty(simulator.settings.grid.n_points, dtype=np.float32)
-    rows: dict[str, list[float]] = {"kernel": [], "Simulator.pattern": [], "Simulator.peaks": [], "pymatgen peaks": []}
-    worst = 0.0
-    for i, crystal in enumerate(console.track(crystals, "crystals")):
-        size = 20.0 + 80.0 * (GOLDEN_RATIO * i % 1.0)
-        arrays = simulator.arrays(crystal)
-        inputs = (arrays.cell, arrays.positions, arrays.atomic_numbers, arrays.weights, arrays.space_group, size * 10.0)
-        tables = (simulator.instrument, simulator.groups, simulator.form_factors, out)
-        rows["kernel"].append(cpu_milliseconds(lambda: simulate_pattern(*inputs, *tables), 20, 5))  # noqa: B023
-        rows["Simulator.pattern"].append(cpu_milliseconds(lambda: simulator.pattern(crystal, size, out), 20, 5))  # noqa: B023
-        rows["Simulator.peaks"].append(cpu_milliseconds(lambda: simulator.peaks(crystal), 5, 3))  # noqa: B023
-        structure = crystal.to_pymatgen()
-        begin = time.process_time()
-        pattern = calculator.get_pattern(structure, two_theta_range=(5.0, 90.0))
-        rows["pymatgen peaks"].append((time.process_time() - begin) * 1e3)
-        worst = max(worst, disagreement(simulator, crystal, pattern.x, pattern.y))
-    report = {
-        "crystals": len(crystals),
-        "source": str(SHARED.name if SHARED.exists() else "random"),
-        "start_up_seconds": start_up,
-        "worst_disagreement": worst,
-        "milliseconds": {
-            name: {"median": float(np.median(times)), "mean": float(np.mean(times)), "max": max(times)}
-            for name, times in rows.items()
-        },
-        "pymatgen_over_pattern": float(np.mean(rows["pymatgen peaks"]) / np.mean(rows["Simulator.pattern"])),
-    }
-    if as_json:
+    parser.add_argument("--quick", action="store_true", help="fewer crystals and rounds")
+    arguments = parser.parse_args()
+    report = measure_all(quick=arguments.quick)
+    if arguments.json:
         console.emit_json(report)
         return
-    console.emit(f"{len(crystals)} crystals ({report['source']}); start-up with compilation or cache {start_up:.1f} s")
-    console.emit(f"{'CPU ms a crystal':<20} {'median':>9} {'mean':>9} {'max':>9} {'pymatgen mean / mean':>21}")
-    for name, times in rows.items():
-        ratio = np.mean(rows["pymatgen peaks"]) / np.mean(times)
-        console.emit(f"{name:<20} {np.median(times):9.4f} {np.mean(times):9.4f} {max(times):9.4f} {ratio:21.0f}")
-    console.emit(f"lines differ from pymatgen's by at most {worst:.1e} of the maximum")
+    for name, figures in report["sets"].items():
+        console.emit(f"{name}: {figures['crystals']} crystals, {load_average()}")
+        console.emit(f"  {'CPU ms a crystal':<34} {'mean':>9} {'median':>9} {'max':>9} {'x kernel':>9}  differs by")
+        for key, times in figures["milliseconds"].items():
+            line = f"  {key:<34} {times['mean']:9.4f} {times['median']:9.4f} {times['max']:9.4f}"
+            line += f" {figures['over_kernel'][key]:9.1f}"
+            if key in figures["disagreement"]:
+                line += f"  {figures['disagreement'][key]:.1e}, {report['peers'][key]['measure']}"
+            console.emit(line)
 
 
 if __name__ == "__main__":
