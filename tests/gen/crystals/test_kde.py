@@ -62,6 +62,53 @@ def test_the_mixture_is_the_density_of_statsmodels(
         assert mixture_cdf(at, v, support, bandwidth_v, bandwidth_f) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("where", ["low", "median", "above all"])
+def test_density_factors_of_logarithms_follow_the_conditional_density(
+    where: str, support: tuple[NDArray[np.float64], NDArray[np.float64]], stream: NDArray[np.uint64]
+) -> None:
+    """Brute force in logarithms; with a bound, the truncated distribution; never a factor of 0 or less."""
+    v_atomic, factor = support
+    bandwidth_f, bandwidth_v = kde.log_reference(factor, v_atomic)
+    v = {"low": v_atomic[5], "median": float(np.median(v_atomic)), "above all": v_atomic[-1] * 1.5}[where]
+    smallest = 1.1
+    logs = (np.log(v_atomic), np.log(factor))
+    drawn, redrawn = np.transpose(
+        [
+            kde_kernels.draw_density_factor(stream, *logs, bandwidth_v, bandwidth_f, v, smallest, True)
+            for _ in range(20_000)
+        ]
+    )
+    cut = mixture_cdf(np.log(smallest), np.log(v), logs, bandwidth_v, bandwidth_f)
+
+    def truncated(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (mixture_cdf(np.log(at), np.log(v), logs, bandwidth_v, bandwidth_f) - cut) / (1 - cut)
+
+    assert stats.kstest(drawn, truncated).pvalue > 0.001
+    share = redrawn.sum() / (redrawn.sum() + 20_000)
+    assert abs(share - cut[0]) < 5 * np.sqrt(cut[0] * (1 - cut[0]) / (redrawn.sum() + 20_000))
+
+
+def test_robust_bandwidths() -> None:
+    """Equal to the standard deviation for a normal distribution; blind to a tail that the latter sees."""
+    rng = np.random.default_rng(5)
+    normal = rng.normal(3.0, 0.2, 40_000)
+    assert kde.robust_spread(normal) == pytest.approx(0.2, rel=0.02)
+    tail = np.concatenate([normal, [30.0] * 400])
+    assert np.std(tail) > 2.0
+    assert kde.robust_spread(tail) == pytest.approx(0.2, rel=0.04)
+    data = np.column_stack([normal[:200], 5.0 * normal[:200] + rng.normal(0, 1, 200)])
+    cholesky = kde.robust_cholesky(data, np.array([0.0, 0.0]))
+    covariance = cholesky @ cholesky.T
+    spread = np.minimum(data.std(axis=0), stats.iqr(data, axis=0) / 1.349)
+    assert np.sqrt(np.diag(covariance)) == pytest.approx(200 ** (-1 / 6) * spread, rel=1e-12)
+    assert covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]) == pytest.approx(
+        np.corrcoef(data, rowvar=False)[0, 1], rel=1e-12
+    )
+    for flat in (np.ones((1, 2)), np.ones((60, 2)), np.column_stack([normal[:9], normal[:9] * 2])):
+        smallest = np.diag(kde.robust_cholesky(flat, np.array([0.5, 0.6])))
+        assert (smallest >= [0.5, 0.6] - np.full(2, 1e-12)).all()
+
+
 @pytest.mark.parametrize("where", ["low", "median", "gap", "above all", "far below"])
 def test_density_factors_follow_the_conditional_density(
     where: str, support: tuple[NDArray[np.float64], NDArray[np.float64]], stream: NDArray[np.uint64]

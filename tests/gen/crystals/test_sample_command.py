@@ -98,11 +98,22 @@ def test_json(statistics_file: Path) -> None:
         assert record["n_sites"] == len(record["sites"])
 
 
+def test_presets_draw_other_crystals_of_the_same_groups(statistics_file: Path) -> None:
+    drawn = {}
+    for preset in ("paper", "improved"):
+        arguments = ["-n", "5", "--crystals", preset, "--statistics", str(statistics_file), "--json"]
+        drawn[preset] = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
+    groups = [[record["space_group"] for record in records] for records in drawn.values()]
+    assert groups[0] == groups[1]  # the group is drawn first, from the same number
+    assert all(one["cell"] != other["cell"] for one, other in zip(*drawn.values(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["-n", "0"], "-n 0"),
         (["--seed", "-1"], "--seed -1"),
+        (["--crystals", "better"], "preset 'better': must be one of paper, improved"),
         (["--out", "c.xyz"], r"must end in \.cif"),
         (["--space-group", "231"], "space group 231"),
         (["--space-group", "cubic"], "'cubic' is not a number"),

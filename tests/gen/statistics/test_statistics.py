@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
+from scipy import stats
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import sha256_file
+from xrdgen.cli.statistics import show
 from xrdgen.elements import atomic_number, element_table
 from xrdgen.statistics.build import Filters, build_statistics, count_structures, majority
+from xrdgen.statistics.compare import compare, compare_plot, compare_view, ks_distance, real_sample
 from xrdgen.statistics.model import ARRAYS, FORMAT_VERSION, Statistics, group_support
 from xrdgen.statistics.show import group_summary, plot, summary
 from xrdgen.structures.given import import_given
@@ -252,7 +257,66 @@ def test_commands(run_command, rows: list[dict[str, Any]], tmp_path: Path) -> No
     assert "licensed" in built.stderr
     shown = run_command("xrdgen", "statistics", "show", tmp_path / "s.npz")
     assert "225" in shown.stdout
+    compared = run_command("xrdgen", "statistics", "show", "--compare", "-n", "100", "--json")
+    assert compared.returncode == 0, compared.stderr
+    figures = json.loads(compared.stdout)
+    assert figures["crystals"] == 100
+    assert set(figures["medians"]) == {"real", "paper", "improved"}
+    assert 0.0 < figures["ks_distances"]["paper"]["volume"] < 0.5
     (tmp_path / "bad.npz").write_text("x")
     failed = run_command("xrdgen", "statistics", "show", tmp_path / "bad.npz")
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compare": True, "number": 99}, "-n 99: a comparison needs at least 100 crystals"),
+        ({"number": 500}, "-n belongs to --compare"),
+        ({"compare": True, "space_group": 14}, "--compare with --space-group"),
+        ({"compare": True, "plot": Path("x.xyz")}, "x.xyz: cannot be plotted to"),
+        ({"compare": True, "min_structures": 99_999}, "no space group has 99999 structures"),
+    ],
+)
+def test_wrong_comparisons_are_one_clear_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        show(**{"file": "embedded:statistics", "space_group": None, "plot": None, "number": None, **options})
+
+
+def test_distances_are_those_of_scipy_and_weights_count_as_often() -> None:
+    rng = np.random.default_rng(2)
+    one, other = rng.integers(0, 30, 300).astype(float), rng.integers(4, 40, 200).astype(float)
+    assert ks_distance(one, other) == pytest.approx(stats.ks_2samp(one, other).statistic, abs=1e-12)
+    weights = rng.integers(1, 5, 200)
+    repeated = np.repeat(other, weights)
+    assert ks_distance(one, other, None, weights.astype(float)) == pytest.approx(
+        stats.ks_2samp(one, repeated).statistic, abs=1e-12
+    )
+
+
+def test_real_structures_keep_the_shares_of_their_groups(rows: list[dict[str, Any]]) -> None:
+    """Of three structures of group 225 one has a vacancy and no density factor: the others count 3 / 2 each."""
+    real = real_sample(count_structures(table_of(rows), Filters()), np.array([136, 225]))
+    assert real.groups["volume"].tolist() == [136, 225, 225]
+    assert real.weights["volume"].tolist() == [1.0, 1.5, 1.5]
+    assert real.values["volume"] == pytest.approx([96.0, 125.0, 125.0], rel=1e-5)
+    assert real.values["n_atoms"].tolist() == [6.0, 8.0]
+    assert real.weights["n_atoms"].tolist() == [1.0, 3.0]
+    assert real.values["c_over_a"] == pytest.approx([1.5], abs=1e-5)  # cubic lattices have none
+    assert real.median("volume") == pytest.approx(125.0, rel=1e-5)
+
+
+def test_comparison_is_tabled_and_plotted(tmp_path: Path) -> None:
+    comparison = compare(Statistics.load("embedded:statistics"), 150)
+    assert comparison.to_dict() == compare(Statistics.load("embedded:statistics"), 150).to_dict()
+    table, _ = compare_view(comparison)
+    terminal = Console(width=80, record=True, file=io.StringIO())
+    terminal.print(table)
+    text = terminal.export_text()
+    for wanted in ("volume / Å³", "sites", "paper", "improved", "attempts refused"):
+        assert wanted in text
+    assert max(map(len, text.splitlines())) < 80
+    compare_plot(comparison, tmp_path / "folder" / "c.svg")
+    drawing = (tmp_path / "folder" / "c.svg").read_text()
+    assert drawing.count("<path") > 30
