@@ -19,6 +19,7 @@ def simulate(
     ] = False,
     size: Annotated[float, typer.Option(help="Crystallite size, nm.")] = 50.0,
     wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
+    b_iso: Annotated[float, typer.Option(help="Displacement parameter B = 8 pi^2 U of all atoms, Å^2.")] = 0.0,
     two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
     two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
     step: Annotated[float, typer.Option(help="Step, degrees 2theta.")] = 0.01,
@@ -41,7 +42,7 @@ def simulate(
     from xrdgen.diffraction.report import simulate_files
 
     grid = Grid(two_theta_min, two_theta_max, step)
-    crystals = [crystal for path in files for crystal in read_crystals(path)]
+    crystals = [crystal for path in files for crystal in read_crystals(path, b_iso=b_iso)]
     report = simulate_files(crystals, grid, wavelength, size, out, plot)
     for remark in report.remarks:
         console.say(remark)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +78,10 @@ class Crystal:
         table = wyckoff.tables()
         result: NDArray[np.int64] = table.multiplicity[table.start[self.space_group - 1] + self.letters]
         return result
+
+    def with_b_iso(self, b_iso: float) -> Crystal:
+        """Return the crystal with one displacement parameter (Å^2) for all atoms; 0 leaves them at rest."""
+        return replace(self, b_iso=None if b_iso == 0.0 else np.full(len(self.positions), b_iso, dtype=np.float64))
 
     @property
     def n_sites(self) -> int:

@@ -34,12 +34,13 @@ class NamedCrystal:
     remarks: tuple[str, ...]
 
 
-def read_crystals(path: Path, symprec: float = DEFAULT_SYMPREC) -> list[NamedCrystal]:
+def read_crystals(path: Path, symprec: float = DEFAULT_SYMPREC, b_iso: float = 0.0) -> list[NamedCrystal]:
     """Read all structures of a CIF and bring them into the standard setting.
 
     Args:
         path: CIF with one or more data blocks.
         symprec: tolerance of the symmetry search, Å.
+        b_iso: displacement parameter of all atoms, Å^2; those of the file are not read.
 
     Raises:
         MissingFileError: no such file.
@@ -58,7 +59,7 @@ def read_crystals(path: Path, symprec: float = DEFAULT_SYMPREC) -> list[NamedCry
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                crystal = _crystal_of_block(block.text, symprec)
+                crystal = _crystal_of_block(block.text, symprec).with_b_iso(b_iso)
             except ENTRY_ERRORS as error:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 raise FormatError(f"{path}: data_{block.name}: {reason}; correct the file") from error

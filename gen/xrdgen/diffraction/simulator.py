@@ -1,7 +1,8 @@
 """Diffractograms and reflection lists of crystals (SPEC section 4; paper, section 2.2).
 
 Physics as pymatgen's XRDCalculator has it: its atomic scattering parameters, Lorentz-polarisation factor, multiplicity,
-no Debye-Waller factor; Gaussian peaks of the Scherrer width. The arithmetic is in the kernels; here input is checked.
+no Debye-Waller factor by default; Gaussian peaks of the Scherrer width. The arithmetic is in the kernels; here input is
+checked.
 
 # A atom rows    R reflections    P grid points
 """
@@ -353,6 +354,7 @@ def simulate(
     crystallite_size: float = 50.0,
     grid: Grid | None = None,
     wavelength: float = CU_K_ALPHA_1,
+    b_iso: float | None = None,
 ) -> Diffractogram:
     """Simulate one crystal: pattern and lines.
 
@@ -361,11 +363,14 @@ def simulate(
         crystallite_size: nm.
         grid: 2theta points; 5 to 90 degrees in steps of 0.01 where not given.
         wavelength: Å.
+        b_iso: displacement parameter of all atoms, Å^2; the crystal's own where not given.
 
     Raises:
         InputError: see `Simulator.pattern` and `SimulationSettings`.
 
     """
+    if b_iso is not None:
+        crystal = crystal.with_b_iso(b_iso)
     simulator = Simulator(
         SimulationSettings(
             grid=Grid() if grid is None else grid,

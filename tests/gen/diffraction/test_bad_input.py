@@ -56,6 +56,13 @@ BAD_CRYSTALS = {
         replace(SALT, occupancies=np.array([0.8, 0.5]), positions=np.zeros((2, 3)), sites=np.array([0, 0])),
         "add up to 1.3",
     ),
+    "negative displacement": (
+        replace(SALT, b_iso=np.array([0.5, -0.1])),
+        "atom row 1: displacement parameter B = -0.1",
+    ),
+    "displacement as a percentage": (SALT.with_b_iso(150.0), "atom row 0: displacement parameter B = 150"),
+    "NaN displacement": (SALT.with_b_iso(np.nan), "B = nan"),
+    "displacements of other atoms": (replace(SALT, b_iso=np.zeros(3)), "3 displacement parameters B for 2 atom rows"),
     "no such group": (replace(SALT, space_group=231), "space group 231"),
     "cell too small to diffract": (replace(SALT, cell=cell(0.5, 0.5, 0.5, 90, 90, 90)), "no reflection"),
     "a cell of a micrometre": (replace(SALT, cell=cell(1e4, 1e4, 1e4, 90, 90, 90)), "reflections"),
