@@ -23,7 +23,7 @@ from xrdgen.diffraction.simulator import Simulator
 from xrdgen.symmetry.wyckoff import locate
 
 TOLERANCE = 2e-6
-"""Of the maximum: patterns are drawn in single precision, peak after peak in another order; differences stay under 7e-7."""
+"""Of the maximum: patterns are drawn in single precision, peaks in another order; differences stay under 7e-7."""
 
 GROUPS = range(1, N_GROUPS + 1)
 SIZE = 43.0
