@@ -27,6 +27,9 @@ def sample(
         str, typer.Option("--crystals", help="paper, or improved: volumes and lattices closer to real ones.")
     ] = "paper",
     min_structures: Annotated[int, typer.Option(help="Leave out groups with fewer structures.")] = 50,
+    engine: Annotated[
+        str, typer.Option(help="fast, or reference: pyxtal and spglib; the same crystals, slowly.")
+    ] = "fast",
     ordering: Annotated[
         str, typer.Option(help="none, or soft-spheres: atoms too close together are moved apart.")
     ] = "none",
@@ -51,6 +54,8 @@ def sample(
     from xrdgen.crystals.generator import N_ATTEMPT_REASONS, CrystalGenerator
     from xrdgen.crystals.settings import GeneratorSettings
     from xrdgen.embedded import resolve
+    from xrdgen.production.config import ENGINES
+    from xrdgen.reference.generator import ReferenceGenerator
     from xrdgen.statistics.model import Statistics
 
     if (spool is None) != (identity is None):
@@ -59,6 +64,8 @@ def sample(
         raise InputError(f"-n {n}: must be at least 1")
     if not 0 <= seed < 2**64:
         raise InputError(f"--seed {seed}: must be 0 to 2^64 - 1")
+    if engine not in ENGINES:
+        raise InputError(f"--engine {engine}: must be one of {', '.join(ENGINES)}")
     if out is not None and out.suffix.lower() != ".cif":
         raise InputError(f"--out {out}: crystals are written as CIF; the name must end in .cif")
     if spool is not None and identity is not None:
@@ -68,9 +75,16 @@ def sample(
         check_output(out, [])
     groups = space_group if space_group in ("natural", "uniform") else tuple(parse_groups(space_group))
     settings = GeneratorSettings(preset=kind, space_groups=groups, min_structures=min_structures, ordering=ordering)
-    generator = CrystalGenerator(Statistics.load(resolve(statistics)), settings)
+    known = Statistics.load(resolve(statistics))
     identities = [SampleIdentity(seed, 0, 0, index) for index in range(n)]
-    crystals = [generator.draw(identity) for identity in console.track(identities, "crystals")]
+    if engine == "reference":
+        slow = ReferenceGenerator(known, settings)
+        crystals = [slow.draw(identity).to_crystal() for identity in console.track(identities, "crystals")]
+        attempts = slow.attempts
+    else:
+        fast = CrystalGenerator(known, settings)
+        crystals = [fast.draw(identity) for identity in console.track(identities, "crystals")]
+        attempts = int(fast.accepted.sum() + fast.rejections[:, :N_ATTEMPT_REASONS].sum())
     paths: list[Path] = []
     if out is not None:
         paths = write_cifs(out, crystals, [str(identity) for identity in identities])
@@ -81,7 +95,6 @@ def sample(
         )
         return
     _print_table(crystals)
-    attempts = int(generator.accepted.sum() + generator.rejections[:, :N_ATTEMPT_REASONS].sum())
     console.say(f"{n} crystals of {attempts} drawn, every space group verified (spglib, {settings.tolerance:g} Å)")
     if paths:
         console.say(f"written: {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else ""))

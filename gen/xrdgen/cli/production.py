@@ -47,6 +47,10 @@ def produce(
         str | None,
         typer.Option(help="Who decides a crystal's space group: exact (default; spglib rechecks 0.1 %), or spglib."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="fast (default), or reference: pyxtal, spglib and pymatgen, a thousand times slower."),
+    ] = None,
     ordering: Annotated[
         str | None, typer.Option(help="none (default), or soft-spheres: atoms too close together are moved apart.")
     ] = None,
@@ -102,6 +106,7 @@ def produce(
         crystals=crystals,
         space_groups=space_groups,
         verification=verification,
+        engine=engine,
         ordering=ordering,
         rows_per_shard=rows_per_shard,
         two_theta_min=two_theta_min,

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xrdcommon.errors import InputError
+from xrdcommon.errors import InputError, SpoolError
 from xrdcommon.files import sha256_file
 
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
+
+if TYPE_CHECKING:
+    from xrdcommon.spool.spool import Spool
+
+    from xrdgen.statistics.model import Statistics
 
 SAMPLE_VERSION = 3
 """Raised whenever the same identity gives another sample, so that one spool never mixes both."""
 
 PRESETS = ("pure",)
 """Imperfections of the diffractograms; `pure` has none (SPEC section 4)."""
+
+ENGINES = ("fast", "reference")
+"""`fast`: kernels. `reference`: pyxtal, spglib and pymatgen, four orders of magnitude slower; the oracle of the tests.
+Both give the same crystals and, to rounding, the same patterns; bytes may differ, so that no spool mixes them."""
 
 STATISTICS_FILE = "statistics.npz"
 """Copy of the statistics inside the spool."""
@@ -35,6 +44,7 @@ class ProductionConfig:
         statistics_sha256: of the statistics file.
         preset: one of `PRESETS`.
         rows_per_shard: samples of a shard; the last one of `--samples N` may have fewer.
+        engine: one of `ENGINES`.
 
     """
 
@@ -44,14 +54,17 @@ class ProductionConfig:
     statistics_sha256: str
     preset: str = "pure"
     rows_per_shard: int = 1024
+    engine: str = "fast"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be produced.
 
         Raises:
-            InputError: unknown preset, no class, or rows out of range.
+            InputError: unknown preset or engine, no class, or rows out of range.
 
         """
+        if self.engine not in ENGINES:
+            raise InputError(f"engine '{self.engine}': must be one of {', '.join(ENGINES)}")
         if self.preset not in PRESETS:
             raise InputError(f"preset '{self.preset}': must be one of {', '.join(PRESETS)}")
         if not 1 <= self.rows_per_shard <= MAX_ROWS_PER_SHARD:
@@ -68,6 +81,7 @@ class ProductionConfig:
         *,
         preset: str = "pure",
         rows_per_shard: int = 1024,
+        engine: str = "fast",
     ) -> ProductionConfig:
         """Derive classes and hash from a statistics file.
 
@@ -79,7 +93,8 @@ class ProductionConfig:
         from xrdgen.statistics.model import Statistics
 
         classes = CrystalGenerator(Statistics.load(statistics), generator).classes
-        return cls(simulation, generator, tuple(map(int, classes)), sha256_file(statistics), preset, rows_per_shard)
+        digest = sha256_file(statistics)
+        return cls(simulation, generator, tuple(map(int, classes)), digest, preset, rows_per_shard, engine)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; `grid` and `classes` are at the top, where training looks for them."""
@@ -93,6 +108,7 @@ class ProductionConfig:
             "classes": list(self.classes),
             "statistics_sha256": self.statistics_sha256,
             "rows_per_shard": self.rows_per_shard,
+            "engine": self.engine,
         }
 
     @classmethod
@@ -115,4 +131,21 @@ class ProductionConfig:
             statistics_sha256=str(fields["statistics_sha256"]),
             preset=str(fields["preset"]),
             rows_per_shard=int(fields["rows_per_shard"]),
+            engine=str(fields.get("engine", "fast")),  # spools from before there were two
         )
+
+
+def spool_statistics(spool: Spool) -> Statistics:
+    """Read the statistics of a spool, which must be the ones that it was made with.
+
+    Raises:
+        SpoolError: the spool's copy was changed.
+
+    """
+    from xrdgen.statistics.model import Statistics
+
+    path = spool.path / STATISTICS_FILE
+    found, expected = sha256_file(path), ProductionConfig.from_dict(spool.configuration).statistics_sha256
+    if found != expected:
+        raise SpoolError(f"{path}: SHA-256 {found[:12]}, expected {expected[:12]}; the copy was changed")
+    return Statistics.load(path)

@@ -23,7 +23,7 @@ from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
-from xrdgen.production.rows import CrystalRows
+from xrdgen.production.rows import rows_of
 from xrdgen.production.shard_task import RowFactory
 from xrdgen.production.stopping import stop_on_signals
 
@@ -40,6 +40,7 @@ class Asked:
     crystals: str | None = None
     space_groups: str | None = None
     verification: str | None = None
+    engine: str | None = None
     ordering: str | None = None
     rows_per_shard: int | None = None
     two_theta_min: float | None = None
@@ -56,6 +57,7 @@ class Asked:
             simulation=simulation,
             generator=generator,
             preset=configuration.preset if self.preset is None else self.preset,
+            engine=configuration.engine if self.engine is None else self.engine,
             rows_per_shard=configuration.rows_per_shard if self.rows_per_shard is None else self.rows_per_shard,
         )
 
@@ -121,6 +123,7 @@ def open_spool(path: Path, asked: Asked) -> Spool:
         generator,
         preset="pure" if asked.preset is None else asked.preset,
         rows_per_shard=1024 if asked.rows_per_shard is None else asked.rows_per_shard,
+        engine="fast" if asked.engine is None else asked.engine,
     )
     spool = Spool.create(path, new.to_dict(), asked.seed, {STATISTICS_FILE: statistics})
     console.say(f"{spool.path}: new spool, {len(spool.classes)} space groups, {spool.grid}, seed {spool.root_seed}")
@@ -153,7 +156,7 @@ def produce(
     marks: Watermarks | None = None,
     scheduler_file: Path | None = None,
     listen: str = "127.0.0.1",
-    factory: RowFactory = CrystalRows,
+    factory: RowFactory | None = None,
 ) -> None:
     """Produce into a spool until the samples are complete, or for ever.
 
@@ -164,7 +167,7 @@ def produce(
         marks: when to pause.
         scheduler_file: of a running Dask cluster, instead of local workers.
         listen: interface on which more workers can join.
-        factory: makes the rows; a function of an installed module.
+        factory: makes the rows, a function of an installed module; by default what the spool's engine asks for.
 
     Raises:
         Interrupted: drained or stopped before the samples were complete.
@@ -172,6 +175,8 @@ def produce(
 
     """
     check_amounts(workers, samples)
+    if factory is None:
+        factory = rows_of(ProductionConfig.from_dict(spool.configuration).engine)
     if spool.clear_stop():
         console.say("an earlier request to drain is cleared")
     with stop_on_signals() as stop:

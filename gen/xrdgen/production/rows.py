@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from xrdcommon.errors import InputError, SpoolError
+from xrdcommon.errors import InputError
 from xrdcommon.fields import N_ELEMENTS, SAMPLE_DTYPE
-from xrdcommon.files import sha256_file
 from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_key
 from xrdcommon.shards.format import BLOCK_ROWS
 from xrdcommon.spool.records import Rejections
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
+from xrdgen.production.config import ProductionConfig, spool_statistics
 
 if TYPE_CHECKING:
     from xrdgen.crystals.crystal import Crystal
     from xrdgen.diffraction.simulator import Simulator
     from xrdgen.production.row_kernels import RowArrays
+    from xrdgen.reference.crystal import ReferenceCrystal
+    from xrdgen.reference.rows import ReferenceRows
 
 
 class RowSource(Protocol):
@@ -58,14 +59,9 @@ class CrystalRows:
         from xrdgen.crystals.random_kernels import STREAM_WORDS
         from xrdgen.diffraction.simulator import Simulator
         from xrdgen.production.row_kernels import Optics, Work
-        from xrdgen.statistics.model import Statistics
 
         configuration = ProductionConfig.from_dict(spool.configuration)
-        statistics = spool.path / STATISTICS_FILE
-        found, expected = sha256_file(statistics), configuration.statistics_sha256
-        if found != expected:
-            raise SpoolError(f"{statistics}: SHA-256 {found[:12]}, expected {expected[:12]}; the copy was changed")
-        self._generator = CrystalGenerator(Statistics.load(statistics), configuration.generator)
+        self._generator = CrystalGenerator(spool_statistics(spool), configuration.generator)
         simulator = Simulator(configuration.simulation)
         self._bound_work(simulator)
         self._optics = Optics(
@@ -74,6 +70,7 @@ class CrystalRows:
             form_factors=simulator.form_factors,
             size_min=float(configuration.simulation.size_min),
             size_max=float(configuration.simulation.size_max),
+            lorentzian_fraction=float(configuration.simulation.lorentzian_fraction),
         )
         self._n_points = configuration.simulation.grid.n_points
         most = configuration.generator.max_sites
@@ -174,6 +171,13 @@ class CrystalRows:
         return counts
 
 
+def rows_of(engine: str) -> type[CrystalRows] | type[ReferenceRows]:
+    """Return what makes the rows of a production: one of `config.ENGINES`."""
+    from xrdgen.reference.rows import ReferenceRows
+
+    return ReferenceRows if engine == "reference" else CrystalRows
+
+
 class Redrawn(NamedTuple):
     """A sample that was drawn again.
 
@@ -201,14 +205,15 @@ def redraw(spool: Spool, identity: SampleIdentity) -> Redrawn:
         SpoolError: the spool's copy of the statistics was changed.
 
     """
-    rows = ProductionConfig.from_dict(spool.configuration).rows_per_shard
+    configuration = ProductionConfig.from_dict(spool.configuration)
+    rows = configuration.rows_per_shard
     if identity.run != spool.root_seed:
         raise InputError(f"sample {identity}: {spool.path} has run {spool.root_seed:016x}; name the spool it is from")
     if not 0 <= identity.index < rows:
         raise InputError(f"sample {identity}: index must be 0 to {rows - 1}, the rows of a shard of {spool.path}")
     patterns = np.empty((1, spool.grid.n_points), dtype=np.float32)
     samples = np.zeros(1, dtype=SAMPLE_DTYPE)
-    source = CrystalRows(spool)
+    source = rows_of(configuration.engine)(spool)
     source.fill(identity, patterns, samples)
     return Redrawn(source.last_crystal(), patterns[0], samples[0])
 
@@ -229,7 +234,9 @@ def empty_rows(rows: int) -> RowArrays:
     )
 
 
-def fill_record(record: np.void, crystal: Crystal, crystallite_size: float, identity: SampleIdentity) -> None:
+def fill_record(
+    record: np.void, crystal: Crystal | ReferenceCrystal, crystallite_size: float, identity: SampleIdentity
+) -> None:
     """Describe a sample in one record of `SAMPLE_DTYPE`.
 
     Args:

@@ -1,0 +1,145 @@
+"""The kernels' diffractograms are those of pymatgen's lines and an exact sum; both engines fill the same shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from xrdcommon.errors import InputError
+from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.grid import Grid
+from xrdcommon.identity import SampleIdentity
+from xrdcommon.shards import read_shard
+from xrdcommon.shards.format import BLOCK_ROWS
+from xrdcommon.spool import Spool
+from xrdgen.crystals.settings import PRESETS, GeneratorSettings
+from xrdgen.diffraction.settings import SimulationSettings
+from xrdgen.embedded import resolve
+from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
+from xrdgen.production.rows import CrystalRows, redraw
+from xrdgen.reference.rows import ReferenceRows
+from xrdgen.statistics.model import Statistics
+
+PATTERN_TOLERANCE = 2e-5
+FLOAT32 = 3e-7
+FLOAT16 = 4.9e-4
+
+COARSE = Grid(5.0, 70.0, 0.02)
+
+
+def make_spool(path: Path, statistics: Path, generator: GeneratorSettings, simulation: SimulationSettings) -> Spool:
+    """Make an empty spool."""
+    configuration = ProductionConfig.build(statistics, simulation, generator, engine="reference")
+    return Spool.create(path, configuration.to_dict(), 21, {STATISTICS_FILE: statistics})
+
+
+def compare_rows(spool: Spool, identity: SampleIdentity, n: int) -> np.ndarray:
+    """Fill rows with both engines, compare them and return the records."""
+    patterns = np.empty((2, n, spool.grid.n_points), dtype=np.float32)
+    records = np.zeros((2, n), dtype=SAMPLE_DTYPE)
+    sources = CrystalRows(spool), ReferenceRows(spool)
+    for engine, source in enumerate(sources):
+        for first in range(0, n, BLOCK_ROWS):
+            rows = slice(first, min(first + BLOCK_ROWS, n))
+            start = SampleIdentity(identity.run, identity.producer, identity.shard, identity.index + first)
+            source.fill(start, patterns[engine, rows], records[engine, rows])
+    assert_same_records(*records)
+    np.testing.assert_allclose(patterns[0], patterns[1], rtol=0.0, atol=PATTERN_TOLERANCE)
+    assert sources[0].take_rejections() == sources[1].take_rejections()
+    return records[1]
+
+
+def assert_same_records(fast: np.ndarray, slow: np.ndarray) -> None:
+    """Compare records: whole numbers exactly, others to the precision of their storage."""
+    for name in SAMPLE_DTYPE.names or ():
+        if fast[name].dtype.kind == "f":
+            np.testing.assert_allclose(fast[name], slow[name], rtol=FLOAT32, err_msg=name)
+        else:
+            np.testing.assert_array_equal(fast[name], slow[name], err_msg=name)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("groups", ["natural", "uniform"])
+def test_rows_of_real_statistics_are_the_same(groups: str, preset: str, tmp_path: Path, samples: float) -> None:
+    settings = GeneratorSettings(preset=preset, space_groups=groups)
+    spool = make_spool(tmp_path / "spool", resolve("embedded:statistics"), settings, SimulationSettings())
+    compare_rows(spool, SampleIdentity(21, 0, 0, 0), int(20 * samples))
+
+
+def test_rows_of_all_groups_are_the_same(statistics: Statistics, tmp_path: Path, samples: float) -> None:
+    """Small cells, one crystal a group, another wavelength."""
+    statistics.save(tmp_path / "statistics.npz")
+    simulation = SimulationSettings(grid=COARSE, wavelength=1.7903, size_min=10.0, size_max=40.0)
+    for group in range(1, 231):
+        settings = GeneratorSettings(space_groups=(group,), max_volume=400.0)
+        spool = make_spool(tmp_path / str(group), tmp_path / "statistics.npz", settings, simulation)
+        records = compare_rows(spool, SampleIdentity(21, 3, group, 0), max(1, int(samples)))
+        assert set(records["space_group"]) == {group}
+
+
+def test_a_sample_drawn_again_is_drawn_by_the_engine_of_its_spool(tmp_path: Path) -> None:
+    settings = GeneratorSettings(space_groups=(62, 221))
+    spool = make_spool(
+        tmp_path / "spool", resolve("embedded:statistics"), settings, SimulationSettings(grid=COARSE, size_max=50.0)
+    )
+    identity = SampleIdentity(21, 0, 7, 3)
+    pattern = np.empty((1, COARSE.n_points), dtype=np.float32)
+    record = np.zeros(1, dtype=SAMPLE_DTYPE)
+    ReferenceRows(spool).fill(identity, pattern, record)
+    again = redraw(spool, identity)
+    np.testing.assert_array_equal(again.pattern, pattern[0])
+    assert again.record.tobytes() == record[0].tobytes()
+    assert again.crystal.space_group == record[0]["space_group"]
+
+
+def test_a_grid_without_any_reflection_ends_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xrdgen.reference.generator.MAX_ATTEMPTS", 40)
+    statistics, settings = resolve("embedded:statistics"), GeneratorSettings(space_groups=(225,))
+    simulation = SimulationSettings(grid=Grid(0.5, 0.6, 0.01))
+    spool = make_spool(tmp_path / "spool", statistics, settings, simulation)
+    with pytest.raises(InputError, match=r"sample 0+15:0:0:0: space group 225 .*no_reflection [0-9]+.*leave the group"):
+        redraw(spool, SampleIdentity(21, 0, 0, 0))
+
+
+def test_both_engines_produce_the_same_spool(run_command: Any, tmp_path: Path) -> None:
+    """And neither goes on with the spool of the other."""
+    spools = {}
+    for engine in ("reference", "fast"):
+        path = tmp_path / engine
+        options = ("--samples", 64, "--seed", 5, "--workers", 0, "--step", 0.02, "--two-theta-max", 45)
+        done = run_command("xrdgen", "produce", path, *options, "--engine", engine, timeout=600.0)
+        assert done.returncode == 0, done.stderr
+        spools[engine] = Spool.open(path)
+        assert spools[engine].configuration["engine"] == engine
+    stored = {engine: read_samples(spool) for engine, spool in spools.items()}
+    (fast_patterns, fast_records), (slow_patterns, slow_records) = stored["fast"], stored["reference"]
+    assert fast_patterns.shape == slow_patterns.shape == (64, 2001)
+    assert_same_records(fast_records, slow_records)
+    np.testing.assert_allclose(fast_patterns, slow_patterns, rtol=2 * FLOAT16, atol=PATTERN_TOLERANCE)
+
+    for engine, other in (("reference", "fast"), ("fast", "reference")):
+        done = run_command("xrdgen", "produce", tmp_path / engine, "--samples", 65, "--engine", other)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"engine is {engine}" in done.stderr.replace("'", "")
+
+
+def read_samples(spool: Spool) -> tuple[np.ndarray, np.ndarray]:
+    """Return patterns as float64 and records of all shards of a spool."""
+    shards = [read_shard(path) for path in sorted(spool.layout.ready.iterdir())]
+    patterns = np.concatenate([shard.patterns for shard in shards]).astype(np.float64)
+    return patterns, np.concatenate([shard.samples for shard in shards])
+
+
+def test_sample_draws_the_same_crystals_with_either_engine(run_command: Any) -> None:
+    printed = {}
+    for engine in ("fast", "reference"):
+        done = run_command("xrdgen", "sample", "-n", 5, "--seed", 3, "--engine", engine)
+        assert done.returncode == 0, done.stderr
+        printed[engine] = done.stdout
+        assert "5 crystals of" in done.stderr
+    assert printed["fast"] == printed["reference"]
+    wrong = run_command("xrdgen", "sample", "--engine", "quick")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "--engine quick: must be one of fast, reference" in wrong.stderr
