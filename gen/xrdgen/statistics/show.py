@@ -68,6 +68,8 @@ def group_summary(statistics: Statistics, group: int) -> dict[str, Any]:
         "structures": n,
         "elements_per_structure": _histogram(statistics.n_elements[row]),
         "sites_per_element": _histogram(statistics.repetitions[row]),
+        "sites_per_structure": _sparse_histogram(statistics.n_sites, group),
+        "atoms_per_cell": _sparse_histogram(statistics.n_atoms, group),
         "elements": {
             element_symbol(int(z) + 1): int(elements[z])
             for z in np.argsort(-elements, kind="stable")[: np.count_nonzero(elements)]
@@ -81,6 +83,11 @@ def group_summary(statistics: Statistics, group: int) -> dict[str, Any]:
 def _histogram(counts: Any) -> dict[str, int]:
     """Return the entries of a histogram that are not 0."""
     return {str(index): int(count) for index, count in enumerate(counts) if count}
+
+
+def _sparse_histogram(counts: Any, group: int) -> dict[str, int]:
+    """Return the histogram of one group from sparse counts (J, 3)."""
+    return {str(value): n for _, value, n in counts[counts[:, 0] == group].tolist()}
 
 
 def _quartiles(values: Any) -> list[float]:
@@ -125,7 +132,14 @@ def group_view(statistics: Statistics, group: int) -> list[RenderableType]:
     detail = group_summary(statistics, group)
     table = Table(title=f"Space group {group}, {detail['symbol']}", show_header=False, title_justify="left")
     table.add_row("structures", f"{detail['structures']:,}")
-    for name in ("elements_per_structure", "sites_per_element", "wyckoff", "elements"):
+    for name in (
+        "elements_per_structure",
+        "sites_per_element",
+        "sites_per_structure",
+        "atoms_per_cell",
+        "wyckoff",
+        "elements",
+    ):
         entries = list(detail[name].items())
         text = ", ".join(f"{key}: {n:,}" for key, n in entries[:30])
         table.add_row(name.replace("_", " "), text + (", ..." if len(entries) > 30 else ""))

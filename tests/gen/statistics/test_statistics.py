@@ -240,7 +240,9 @@ def test_show(tmp_path: Path) -> None:
     assert len(figures["classes"]) == 89
     rock_salt = group_summary(statistics, 225)
     assert rock_salt["symbol"] == "Fm-3m"
-    assert sum(rock_salt["elements_per_structure"].values()) == rock_salt["structures"]
+    for histogram in ("elements_per_structure", "sites_per_structure", "atoms_per_cell"):
+        assert sum(rock_salt[histogram].values()) == rock_salt["structures"]
+    assert rock_salt["atoms_per_cell"]["8"] > 200  # rock salt itself
     plot(statistics, tmp_path / "s.png")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="cannot be plotted"):
