@@ -1,4 +1,4 @@
-"""Draw random crystals from statistics (paper 2.1 and S1): the `paper` preset.
+"""Draw random crystals from statistics (paper 2.1 and S1).
 
 | step of S1 | what is drawn | where |
 |---|---|---|
@@ -6,10 +6,12 @@
 | 2 | number of elements | `sampler_kernels.next_candidate` |
 | 3, 4 | elements without replacement, atoms of each, Wyckoff position of each | `sampler_kernels.draw_occupation` |
 | 5 | uniform coordinates in the free parameters of the position | `sampler_kernels.draw_coordinates` |
-| 6 | unit-volume lattice from the KDE of the crystal system | `kde_kernels.draw_unit_cell` |
+| 6 | unit-volume lattice from the KDE of the crystal system, or of the group | `kde_kernels.draw_unit_cell` |
 | 7 | density factor given V_atomic from the conditional KDE of the group | `kde_kernels.draw_density_factor` |
 | - | atoms too close together are moved apart, if the settings say so | `ordering_kernels` |
 | 8 | verification of the space group, in `drawing_kernels.draw_verified` | `symmetry_test_kernels`, `verify` |
+
+The presets `paper` and `improved` take the same steps and differ in their tables: `count_tables`, `kde_tables`.
 
 Where the paper is silent or the authors' code departs from it: coordinates are uniform on oblique positions too;
 lattices that are none are drawn again and the others renormalised to unit volume, so that the drawn volume is the

@@ -200,17 +200,17 @@ class Sampler:
     def draw_unit_cell(self, stream: RandomStream, group: int) -> NDArray[np.float64]:
         """Draw a cell (6,) of unit volume: a support lattice x_i plus L z, L L^T the kernel's covariance (step 6)."""
         tables = self.tables
-        system = int(tables.lattice_row[group - 1])
-        d = int(tables.n_free[system])
-        support = tables.lattices[int(tables.lattice_start[system]) : int(tables.lattice_start[system + 1]), :d]
+        row = int(tables.lattice_row[group - 1])
+        d = int(tables.n_free[row])
+        support = tables.lattices[int(tables.lattice_start[row]) : int(tables.lattice_start[row + 1]), :d]
         while True:
             free = np.zeros(0)
             if d:
                 pick = stream.below(len(support))
                 deviates = [deviate for _ in range((d + 1) // 2) for deviate in stream.normal_pair()]
-                free = support[pick] + tables.cholesky[system, :d, :d] @ np.array(deviates[:d])
-            source = tables.cell_source[system]
-            cell = np.array([tables.cell_fixed[system, i] if source[i] < 0 else free[source[i]] for i in range(6)])
+                free = support[pick] + tables.cholesky[row, :d, :d] @ np.array(deviates[:d])
+            source = tables.cell_source[row]
+            cell = np.array([tables.cell_fixed[row, i] if source[i] < 0 else free[source[i]] for i in range(6)])
             if tables.logarithmic[1]:
                 cell[:3] = [math.exp(cell[i]) if source[i] >= 0 else cell[i] for i in range(3)]
             volume = cell_volume(cell)

@@ -164,6 +164,13 @@ class Statistics:
                 raise FormatError(
                     f"{where}: array {name} has shape {getattr(self, name).shape}, expected {shape}; build them again"
                 )
+        for name, values in (
+            ("v_atomic", self.v_atomic),
+            ("density_factor", self.density_factor),
+            ("lattice", self.lattice[:, :3]),
+        ):
+            if not (np.isfinite(values) & (values > 0.0)).all():
+                raise FormatError(f"{where}: array {name} holds values that are not positive; build them again")
         joint: tuple[tuple[str, tuple[int, ...], NDArray[np.int64]], ...] = (
             ("element_repetitions", (0, 1), self.elements),
             ("element_repetitions", (0, 2), self.repetitions),

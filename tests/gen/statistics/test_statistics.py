@@ -199,6 +199,16 @@ def test_joint_counts_that_do_not_add_up_are_refused(name: str, tmp_path: Path) 
             Statistics.load(tmp_path / "s.npz")
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("name", ["v_atomic", "density_factor", "lattice"])
+def test_support_points_without_a_logarithm_are_refused(name: str, value: float) -> None:
+    statistics = Statistics.load("embedded:statistics")
+    values = getattr(statistics, name).copy()
+    values.flat[2] = value
+    with pytest.raises(FormatError, match=f"array {name} holds values that are not positive"):
+        replace(statistics, **{name: values}).check()
+
+
 def test_damaged_or_missing_file(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no statistics")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
