@@ -31,6 +31,9 @@ from xrdgen.symmetry.lattice_kernels import cosine_of_degrees
 DOUBTFUL = -2
 """The lattice is within the tolerance of a higher system."""
 
+SCANNED = 48
+"""Atoms of a kind that are looked through one by one; more are searched by a sorted key."""
+
 LATTICE_MARGIN = 4.0
 """The lattice guard's tolerance in units of the test's: it must flag all that spglib may see."""
 
@@ -151,6 +154,50 @@ def tolerance_box(metric: NDArray[np.float64], tolerance: float) -> NDArray[np.f
 
 
 @kernel
+def kinds_of(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first atom of each kind (K + 1,) from atomic numbers (M,), equal ones side by side."""
+    kinds = np.empty(len(numbers) + 1, dtype=np.int64)
+    n_kinds = 0
+    for row in range(len(numbers)):
+        if row == 0 or numbers[row] != numbers[row - 1]:
+            kinds[n_kinds] = row
+            n_kinds += 1
+    kinds[n_kinds] = len(numbers)
+    return kinds[: n_kinds + 1]
+
+
+@kernel
+def search_key(x: NDArray[np.float64]) -> float:
+    """Return x + 2 y + 3 z modulo 1: the same for all images of an atom, and seldom equal for two atoms."""
+    key = x[0] + 2.0 * x[1] + 3.0 * x[2]
+    return float(key - np.floor(key))
+
+
+@kernel
+def sort_keys(
+    positions: NDArray[np.float64], kinds: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return keys (M,), ascending within each kind, and their atoms (M,); both empty if no kind is large."""
+    large = False
+    for kind in range(len(kinds) - 1):
+        large = large or kinds[kind + 1] - kinds[kind] > SCANNED
+    if not large:
+        return positions[0, :0], kinds[:0]
+    keys = np.empty(len(positions))
+    rows = np.empty(len(positions), dtype=np.int64)
+    for kind in range(len(kinds) - 1):
+        first, last = kinds[kind], kinds[kind + 1]
+        unsorted = np.empty(last - first)
+        for row in range(first, last):
+            unsorted[row - first] = search_key(positions[row])
+        order = np.argsort(unsorted)
+        for i in range(last - first):
+            keys[first + i] = unsorted[order[i]]
+            rows[first + i] = first + order[i]
+    return keys, rows
+
+
+@kernel
 def has_atom(
     positions: NDArray[np.float64],
     first: int,
@@ -183,6 +230,35 @@ def has_atom(
 
 
 @kernel
+def has_sorted_atom(
+    positions: NDArray[np.float64],
+    keys: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    x: NDArray[np.float64],
+    metric: NDArray[np.float64],
+    box: NDArray[np.float64],
+    tolerance: float,
+    besides: int,
+) -> bool:
+    """Do what `has_atom` does for the atoms `rows`, looking only where the key is close enough to that of x.
+
+    A displacement d changes the key by no more than |d0| + 2 |d1| + 3 |d2|; keys are periodic.
+    """
+    key = search_key(x)
+    width = box[0] + 2.0 * box[1] + 3.0 * box[2] + 1e-9
+    for turn in range(-1, 2):
+        lowest, highest = key + turn - width, key + turn + width
+        if highest < 0.0 or lowest >= 1.0:
+            continue
+        i = np.searchsorted(keys, lowest)
+        while i < len(keys) and keys[i] <= highest:
+            if has_atom(positions, rows[i], rows[i] + 1, x, metric, box, tolerance, besides):
+                return True
+            i += 1
+    return False
+
+
+@kernel
 def rotated(rotation: NDArray[np.float64], x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Write R x."""
     for i in range(3):
@@ -194,11 +270,14 @@ def is_symmetry(
     rotation: NDArray[np.float64],
     translation: NDArray[np.float64],
     positions: NDArray[np.float64],
+    keys: NDArray[np.float64],
+    rows: NDArray[np.int64],
     kinds: NDArray[np.int64],
     rarest: int,
     metric: NDArray[np.float64],
     box: NDArray[np.float64],
     tolerance: float,
+    image: NDArray[np.float64],
 ) -> bool:
     """Tell whether (R, t) maps every atom onto one of its kind; the rarest kind is tried first.
 
@@ -206,14 +285,16 @@ def is_symmetry(
         rotation: (3, 3) R, primitive axes.
         translation: (3,) t.
         positions: (M, 3).
+        keys: (M,) or empty, see `sort_keys`.
+        rows: (M,) or empty, the atoms of the keys.
         kinds: (K + 1,) first atom of each kind.
         rarest: number of the rarest kind.
         metric: (3, 3) Å^2.
         box: (3,) largest fractional displacements.
         tolerance: Å.
+        image: (3,) to work in.
 
     """
-    image = np.empty(3)
     n_kinds = len(kinds) - 1
     for step in range(n_kinds):
         kind = (rarest + step) % n_kinds
@@ -221,7 +302,13 @@ def is_symmetry(
             rotated(rotation, positions[row], image)
             for i in range(3):
                 image[i] += translation[i]
-            if not has_atom(positions, kinds[kind], kinds[kind + 1], image, metric, box, tolerance, -1):
+            first, last = kinds[kind], kinds[kind + 1]
+            if last - first <= SCANNED:
+                found = has_atom(positions, first, last, image, metric, box, tolerance, -1)
+            else:
+                some_keys, some_rows = keys[first:last], rows[first:last]
+                found = has_sorted_atom(positions, some_keys, some_rows, image, metric, box, tolerance, -1)
+            if not found:
                 return False
     return True
 
@@ -230,6 +317,8 @@ def is_symmetry(
 def has_more_symmetry(
     cosets: NDArray[np.float64],
     positions: NDArray[np.float64],
+    keys: NDArray[np.float64],
+    rows: NDArray[np.int64],
     kinds: NDArray[np.int64],
     metric: NDArray[np.float64],
     box: NDArray[np.float64],
@@ -242,6 +331,7 @@ def has_more_symmetry(
             rarest = kind
     start = positions[kinds[rarest]]
     image = np.empty(3)
+    moved = np.empty(3)
     translation = np.empty(3)
     rotation = np.eye(3)
     for number in range(-1, len(cosets)):
@@ -253,7 +343,7 @@ def has_more_symmetry(
                 continue
             for i in range(3):
                 translation[i] = positions[q, i] - image[i]
-            if is_symmetry(rotation, translation, positions, kinds, rarest, metric, box, tolerance):
+            if is_symmetry(rotation, translation, positions, keys, rows, kinds, rarest, metric, box, tolerance, moved):
                 return True
     return False
 
@@ -277,16 +367,8 @@ def symmetry_verdict(
     box = tolerance_box(metric, tolerance)
     if max(box[0], box[1], box[2]) >= 0.5:
         return DOUBTFUL  # a cell thinner than the tolerance
-    n_kinds = 1
-    for row in range(1, len(numbers)):
-        n_kinds += numbers[row] != numbers[row - 1]
-    kinds = np.zeros(n_kinds + 1, dtype=np.int64)
-    kind = 0
-    for row in range(1, len(numbers)):
-        if numbers[row] != numbers[row - 1]:
-            kind += 1
-            kinds[kind] = row
-    kinds[n_kinds] = len(numbers)
+    kinds = kinds_of(numbers)
+    keys, rows = sort_keys(positions, kinds)
 
     # one atom of each orbit stands for all
     first = primitive.wyckoff_start[group - 1]
@@ -295,7 +377,8 @@ def symmetry_verdict(
     for site in range(crystal.n_sites[0]):
         while row >= kinds[kind + 1]:
             kind += 1
-        if has_atom(positions, kinds[kind], kinds[kind + 1], positions[row], metric, box, tolerance, row):
+        last = kinds[kind + 1]
+        if has_atom(positions, kinds[kind], last, positions[row], metric, box, tolerance, row):
             return UNDETERMINED
         position = first + crystal.letters[site]
         row += primitive.start[position + 1] - primitive.start[position]
@@ -306,6 +389,6 @@ def symmetry_verdict(
         if lattice_point_group_order(reduced, LATTICE_MARGIN * tolerance) != cosets.lattice_order[group - 1]:
             return DOUBTFUL
     rotations = cosets.rotation[cosets.start[group - 1] : cosets.start[group]]
-    if has_more_symmetry(rotations, positions, kinds, metric, box, tolerance):
+    if has_more_symmetry(rotations, positions, keys, rows, kinds, metric, box, tolerance):
         return SYMMETRY
     return PASSED

@@ -230,6 +230,45 @@ def test_reduced_vectors_are_the_shortest() -> None:
             assert metric[axis, axis] <= lengths[np.abs(small[:, axis]) == 1].min() * (1 + 1e-9)
 
 
+def test_many_atoms_of_one_kind_are_found_by_their_keys(kernels_form: str) -> None:
+    """The sorted search finds what looking through all finds: copies at half and at twice the tolerance, all cells."""
+    rng = np.random.default_rng(8)
+    metric = kernels.primitive_metric(np.array(TRICLINIC), np.eye(3))
+    frame = np.linalg.cholesky(np.linalg.inv(metric))
+    positions = rng.random((3 * kernels.SCANNED, 3))
+    positions[::7] = np.round(positions[::7] * 4) / 4 % 1.0  # special places: many equal keys
+    positions[:2] = [0.0, 0.0, 1e-9], [0.5, 0.25, 1.0 - 1e-9]  # keys at both ends
+    kinds = kernels.kinds_of(np.repeat([6, 8], [len(positions) - 5, 5]))
+    keys, rows = kernels.sort_keys(positions, kinds)
+    assert sorted(rows) == list(range(len(positions)))
+    (first, last), tolerance = kinds[:2], 0.003
+    box = kernels.tolerance_box(metric, tolerance)
+    found = 0
+    for row in range(last):
+        direction = rng.normal(size=3)
+        direction = frame @ direction / np.linalg.norm(direction)  # 1 Å long
+        for length in (0.0, 0.5 * tolerance, 0.99 * tolerance, 1.01 * tolerance, 2.0 * tolerance):
+            x = positions[row] + length * direction + rng.integers(-2, 3, 3)
+            for besides in (-1, row):
+                expected = kernels.has_atom(positions, first, last, x, metric, box, tolerance, besides)
+                assert expected == kernels.has_sorted_atom(
+                    positions, keys[:last], rows[:last], x, metric, box, tolerance, besides
+                )
+                found += expected
+    assert found > 3 * last
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_a_large_cell_of_one_element(extra: bool) -> None:
+    """1,188 atoms of one kind: generic ones pass; an inversion added to those of P23 is found."""
+    general = int(np.diff(primitive_tables().wyckoff_start)[194]) - 1
+    crystal = crystal_on(195, [general] * 98, [14] * 98, (19.0, 19.0, 19.0, 90.0, 90.0, 90.0))
+    if extra:
+        crystal.parameters[49:] = -crystal.parameters[:49] % 1.0
+    verdict = kernels.symmetry_verdict(primitive_tables(), coset_tables(), 195, crystal, TOLERANCE)
+    assert verdict == (SYMMETRY if extra else PASSED)
+
+
 def test_the_box_holds_the_sphere() -> None:
     metric = kernels.primitive_metric(np.array(TRICLINIC), np.eye(3))
     inverse = np.linalg.inv(metric)
