@@ -67,9 +67,6 @@ def cubic(space_group: int, a: float, numbers: list[int], positions: list[list[f
     return Crystal(space_group, cell, np.array(positions), np.array(numbers), np.ones(len(n)), n, n)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="lines end 5.5 sigma from their centre, however strong: CUTOFF of profile_kernels"
-)
 def test_the_tail_of_a_strong_line_beyond_a_grid_of_weak_ones() -> None:
     """CsI: (100) is 3500 times weaker than (110), whose tail comes in from beyond the last angle."""
     settings = SimulationSettings(grid=Grid(15.0, 27.2, 0.01), size_min=50.0, size_max=50.0)
@@ -78,9 +75,6 @@ def test_the_tail_of_a_strong_line_beyond_a_grid_of_weak_ones() -> None:
     np.testing.assert_allclose(Simulator(settings).pattern(iodide, 50.0), expected, atol=TOLERANCE, rtol=0.0)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="|F|^2 = 1e-62 of an extinct reflection counts as a line where there is no other"
-)
 def test_extinct_reflections_alone_are_no_diffractogram() -> None:
     """Silicon between (111) and (220): only (200), extinct by the d glide; nothing is seen."""
     simulator = Simulator(SimulationSettings(grid=Grid(30.0, 46.0, 0.01)))
