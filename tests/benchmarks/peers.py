@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from xrdcommon import console
 from xrdcommon.errors import InputError
 from xrdgen.crystals.crystal import Crystal
-from xrdgen.diffraction.profile_kernels import FWHM_TO_SIGMA
-from xrdgen.diffraction.simulator import Simulator, reach
+from xrdgen.diffraction.simulator import Simulator
 from xrdgen.elements import symbol
 from xrdgen.symmetry import lattice, wyckoff
 from xrdgen.symmetry.operations import operations, standard_hall_number
@@ -93,17 +92,33 @@ def peers(prototype: Path) -> list[Peer]:
     return found
 
 
+def sigma_of(two_theta: Any, size: float, simulator: Simulator) -> Any:
+    """Standard deviation of a reflection by Scherrer's formula, degrees 2theta; size in nm."""
+    settings = simulator.settings
+    fwhm = settings.scherrer_constant * settings.wavelength / (10.0 * size * np.cos(np.radians(two_theta / 2.0)))
+    return np.degrees(fwhm) / np.sqrt(8.0 * np.log(2.0))
+
+
+def reach(size: float, simulator: Simulator) -> tuple[float, float]:
+    """Degrees 2theta of the reflections of which something reaches the grid: 6 standard deviations."""
+    grid = simulator.settings.grid
+    low, high = (6.0 * float(sigma_of(angle, size, simulator)) for angle in (grid.two_theta_min, grid.two_theta_max))
+    return grid.two_theta_min - low, grid.two_theta_max + 1.1 * high
+
+
+def d_min(size: float, simulator: Simulator) -> float:
+    """Smallest spacing of those reflections, Å."""
+    return float(simulator.settings.wavelength / (2.0 * np.sin(np.radians(reach(size, simulator)[1] / 2.0))))
+
+
 def gaussian_sum(
     two_theta: NDArray[np.float64], intensity: NDArray[np.float64], size: float, simulator: Simulator
 ) -> NDArray[np.float64]:
     """Pattern (P,) of lines in float64, maximum 1: every Gaussian over 8 sigma, sigma in degrees 2theta."""
-    settings = simulator.settings
-    grid = settings.grid
+    grid = simulator.settings.grid
     x = grid.two_theta_min + grid.step * np.arange(grid.n_points)
     y = np.zeros(grid.n_points)
-    cosine = np.cos(np.radians(two_theta / 2.0))
-    fwhm = np.degrees(settings.scherrer_constant * settings.wavelength / (10.0 * size * cosine))
-    sigma = fwhm * FWHM_TO_SIGMA
+    sigma = sigma_of(two_theta, size, simulator)
     for position, area, width in zip(two_theta, intensity, sigma, strict=True):
         low, high = np.searchsorted(x, (position - 8.0 * width, position + 8.0 * width))
         y[low:high] += area / width * np.exp(-0.5 * ((x[low:high] - position) / width) ** 2)
@@ -120,7 +135,7 @@ def _pymatgen() -> Peer:
     def prepare(crystal: Crystal, size: float, simulator: Simulator) -> Run:
         structure = crystal.to_pymatgen()
         calculator = XRDCalculator(simulator.settings.wavelength)
-        two_theta_range = reach(simulator.settings)
+        two_theta_range = reach(size, simulator)
         return Run(lambda: calculator.get_pattern(structure, two_theta_range=two_theta_range))
 
     def compare(result: Any, crystal: Crystal, size: float, simulator: Simulator) -> float:
@@ -202,7 +217,7 @@ def _cctbx() -> Peer:
         process.ask(
             hall=_hall_symbol(crystal.space_group),
             cell=crystal.cell.tolist(),
-            d_min=simulator.instrument.max_d_star_squared**-0.5,
+            d_min=d_min(size, simulator),
             atoms=[
                 (symbol(int(z)), x) for z, x in zip(crystal.atomic_numbers, crystal.positions.tolist(), strict=True)
             ],
@@ -244,11 +259,11 @@ def _gemmi() -> Peer:
 
     def prepare(crystal: Crystal, size: float, simulator: Simulator) -> Run:
         structure = structure_of(crystal)
-        d_min = simulator.instrument.max_d_star_squared**-0.5
+        smallest = d_min(size, simulator)
         calculator = gemmi.StructureFactorCalculatorX(structure.cell)
 
         def run() -> list[complex]:
-            indices = gemmi.make_miller_array(structure.cell, structure.spacegroup, d_min, 0.0, True)
+            indices = gemmi.make_miller_array(structure.cell, structure.spacegroup, smallest, 0.0, True)
             return [calculator.calculate_sf_from_small_structure(structure, hkl) for hkl in indices.tolist()]
 
         return Run(run)

@@ -18,6 +18,9 @@ def simulate(
         bool, typer.Option("--peaks", help="List hkl, d, 2theta, multiplicity, |F|^2, intensity.")
     ] = False,
     size: Annotated[float, typer.Option(help="Crystallite size, nm.")] = 50.0,
+    lorentzian_fraction: Annotated[
+        float, typer.Option(help="Peak shape: 0 Gaussian, 1 Lorentzian, between them pseudo-Voigt of the same width.")
+    ] = 0.0,
     wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
     b_iso: Annotated[float, typer.Option(help="Displacement parameter B = 8 pi^2 U of all atoms, Å^2.")] = 0.0,
     two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
@@ -28,11 +31,12 @@ def simulate(
     """Simulate the diffractograms of structures given as CIF.
 
     Each structure is brought into the standard setting of its space group by spglib; lines are those of pymatgen's
-    XRDCalculator, peaks are Gaussians of the Scherrer width.
+    XRDCalculator, peaks are Gaussian, pseudo-Voigt or Lorentzian, of the Scherrer width and scaled to a maximum of 1.
 
     \b
     Example:
       xrdgen simulate quartz.cif calcite.cif --plot both.png --out both.xy
+      xrdgen simulate quartz.cif --lorentzian-fraction 0.6 --size 80 --out quartz.xy
       xrdgen simulate quartz.cif --peaks --wavelength 0.7093 --two-theta-max 40
     """
     from xrdcommon import console
@@ -43,7 +47,7 @@ def simulate(
 
     grid = Grid(two_theta_min, two_theta_max, step)
     crystals = [crystal for path in files for crystal in read_crystals(path, b_iso=b_iso)]
-    report = simulate_files(crystals, grid, wavelength, size, out, plot)
+    report = simulate_files(crystals, grid, wavelength, size, out, plot, lorentzian_fraction)
     for remark in report.remarks:
         console.say(remark)
     if as_json:

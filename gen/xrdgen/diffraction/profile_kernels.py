@@ -1,18 +1,28 @@
-"""Kernels that turn reflection lines into a diffractogram: angles, intensities, widths, Gaussian peaks.
+"""Kernels that turn reflection lines into a diffractogram: angles, heights, widths, Gaussian peaks, the scale.
 
-    symbol          variable        meaning                                                 reference
-    theta           -               lambda = 2 d sin(theta), sin^2(theta) = lambda^2 s^2    Bragg's law
-    LP              -               (1 + cos^2 2 theta) / (sin^2 theta cos theta)           Int. Tables C, 6.2; pymatgen
-    I               area            multiplicity |F|^2 LP                                   -
-    FWHM            fwhm            K lambda / (L cos theta), on the 2 theta axis           Scherrer (1918); Patterson,
-                                                                                            Phys. Rev. 56 (1939) 978
-    sigma           sigma           FWHM / sqrt(8 ln 2)                                     -
-    y(2 theta)      y               sum of area / (sigma sqrt(2 pi)) exp(-z^2 / 2)          paper, section 2.2
-    z               -               (2 theta - position) / sigma                            -
+    symbol          variable            meaning                                                 reference
+    theta           -                   lambda = 2 d sin(theta), sin^2(theta) = lambda^2 s^2    Bragg's law
+    LP              -                   (1 + cos^2 2 theta) / (sin^2 theta cos theta)           Int. Tables C, 6.2
+    I               -                   area of a line: multiplicity |F|^2 LP                   pymatgen
+    FWHM            -                   K lambda / (L cos theta), on the 2 theta axis           Scherrer (1918); [P]
+    sigma           1 / sharpness       FWHM / sqrt(8 ln 2)                                     -
+    h               height              I / sigma, up to a factor that all lines share          -
+    z               -                   (2 theta - position) / sigma                            -
+    G               -                   exp(-z^2 / 2) / (sigma sqrt(2 pi))                      paper, section 2.2
+    eta             lorentzian_fraction y = sum of I [(1 - eta) G + eta Lorentzian]             [W]
 
-Each peak is drawn within CUTOFF sigma of its position, in blocks of LANES grid points that the compiler turns into
-vector instructions, with exp(x) = p(x / 64)^64 for a polynomial p of fifth degree. Single precision: rounding is under
-1e-5 of the peak.
+[P] Patterson, Phys. Rev. 56 (1939) 978. [W] Wertheim et al., Rev. Sci. Instrum. 45 (1974) 1369.
+
+Both parts of the pseudo-Voigt y have area 1 and the same FWHM; the Lorentzian is in `lorentzian_kernels`. The widths
+cancel in the heights: I / sigma is multiplicity |F|^2 (1 + cos^2 2 theta) / sin^2 theta.
+
+A Gaussian is drawn as far as it is above FAINTEST of the highest line that the grid shows: |z| < sqrt(2 ln(h /
+FAINTEST)), which is CUTOFF for that line and less for all others. It is drawn in blocks of LANES grid points, which the
+compiler turns into vector instructions, with
+
+    exp(-z^2 / 2) = p(v)^16,    v = z^2 / 32,    p(v) a polynomial of fourth degree, close to exp(-v)
+
+fitted so that p^16, not p, is right to 1e-6 of the height.
 
 # R reflections    P grid points
 """
@@ -24,29 +34,39 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdgen.diffraction.reach_kernels import CUTOFF, FLANK_END, FWHM_TO_SIGMA, Instrument
 from xrdgen.jit import fast_kernel, kernel
 
-CUTOFF = 5.5
-"""A Gaussian is 2.7e-7 of its height at this many sigma; what lies beyond is left out."""
+FAINTEST = math.exp(-0.5 * CUTOFF * CUTOFF)
+"""Share of the largest height below which nothing is drawn, 2.7e-7."""
 
 WEAKEST = 1e-7
-"""Lines with less than this share of the strongest area are left out (systematically absent ones are 1e-30)."""
+"""Lorentzians lower than this share of the largest height are left out (systematically absent lines are 1e-30)."""
 
-FWHM_TO_SIGMA = 1.0 / math.sqrt(8.0 * math.log(2.0))
+ABSENT = 1e-20
+"""Lines with less than this share of F(000)^2 are systematically absent (rounding leaves about 1e-30)."""
+
+FLANK = 4.0
+"""Lines outside the grid that are higher than this times what the grid shows are drawn with the exact exponential."""
 
 LANES = 16
 """Grid points drawn together; the work array has this many to spare on both sides."""
 
-_EXP_DOMAIN = -0.3
-"""p is fitted to exp on [_EXP_DOMAIN, 0]: exp(64 x -0.3) = 5e-9 ends every tail."""
+_POWER = 16
+_LAST_V = 1.0
+"""p is fitted on [0, _LAST_V]: p(1)^16 = 1e-7 ends every tail."""
 
 
 def _exp_coefficients() -> tuple[float, ...]:
-    """Fit p(x) = exp(x) on its domain, lowest power first; p(0) = 1 exactly, so that no peak is scaled."""
-    x = (np.cos(np.linspace(0.0, np.pi, 300)) - 1.0) / 2.0 * -_EXP_DOMAIN
-    powers = x[:, None] ** np.arange(1, 6)
-    fit, *_ = np.linalg.lstsq(powers, np.expm1(x), rcond=None)
-    return (1.0, *(float(c) for c in fit))
+    """Fit p(v) = 1 + c_1 v + ... + c_4 v^4 so that p^16 is close to exp(-16 v); return the c.
+
+    To first order p^16 - exp(-16 v) = 16 exp(-15 v) (p - exp(-v)): least squares with this weight.
+    """
+    v = (1.0 - np.cos(np.linspace(0.0, np.pi, 300))) / 2.0 * _LAST_V
+    weight = np.exp(-(_POWER - 1) * v)
+    powers = v[:, None] ** np.arange(1, 5)
+    fit, *_ = np.linalg.lstsq(powers * weight[:, None], np.expm1(-v) * weight, rcond=None)
+    return tuple(float(c) for c in fit)
 
 
 def _arcsine_coefficients() -> tuple[float, ...]:
@@ -56,16 +76,17 @@ def _arcsine_coefficients() -> tuple[float, ...]:
     return tuple(float(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef)
 
 
-_E0, _E1, _E2, _E3, _E4, _E5 = (np.float32(c) for c in _exp_coefficients())
+_E1, _E2, _E3, _E4 = (np.float32(c) for c in _exp_coefficients())
 _A0, _A1, _A2, _A3, _A4, _A5, _A6, _A7, _A8, _A9, _A10, _A11, _A12, _A13 = _arcsine_coefficients()
 
 Reals = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 
 # fast: a polynomial without cancellation; u is never NaN
 @fast_kernel
-def arcsine_of_root(u: float) -> float:
-    """Return arcsin(sqrt u) for u in [0, 1/2]."""
+def arcsine(x: float, u: float) -> float:
+    """Return arcsin(x) for x in [0, sqrt(1/2)], given u = x^2 as well."""
     p = _A13
     p = p * u + _A12
     p = p * u + _A11
@@ -80,133 +101,178 @@ def arcsine_of_root(u: float) -> float:
     p = p * u + _A2
     p = p * u + _A1
     p = p * u + _A0
-    return p * math.sqrt(u)
+    return p * x
 
 
 # fast: no sums; sin^2(theta) lies inside (0, 1), so nothing is divided by zero
 @fast_kernel
 def bragg_lines(
     s_squared: Reals,
-    strength: Reals,
-    wavelength: float,
-    scherrer_constant: float,
+    multiplicity: NDArray[np.int64],
+    f_squared: Reals,
+    instrument: Instrument,
     crystallite_size: float,
-    two_theta: Reals,
-    area: Reals,
-    fwhm: Reals,
+    centre: Reals,
+    sharpness: Reals,
+    height: Reals,
 ) -> None:
-    """Fill 2 theta (degrees), area (strength x LP) and Scherrer FWHM (degrees 2 theta) of lines, (R,) each.
+    """Fill position (grid steps from the first point), 1 / sigma (1 / step) and height of lines, (R,) each.
 
     Args:
         s_squared: (R,) (sin(theta) / lambda)^2 in 1/Å^2.
-        strength: (R,) multiplicity x |F|^2.
-        wavelength: Å.
-        scherrer_constant: K.
+        multiplicity: (R,).
+        f_squared: (R,) |F|^2.
+        instrument: see `Instrument`.
         crystallite_size: L in Å.
-        two_theta: (R,) filled.
-        area: (R,) filled.
-        fwhm: (R,) filled.
+        centre: (R,) filled.
+        sharpness: (R,) filled.
+        height: (R,) filled, multiplicity |F|^2 (1 + cos^2 2 theta) / sin^2 theta.
 
     """
-    to_degrees = 180.0 / math.pi
-    fwhm_at_zero = scherrer_constant * wavelength / crystallite_size * to_degrees
+    wavelength_squared = instrument.wavelength * instrument.wavelength
+    first = instrument.two_theta_min / instrument.step
+    steps_per_radian = 180.0 / math.pi / instrument.step
+    sharpness_at_zero = crystallite_size / (
+        instrument.scherrer_constant * instrument.wavelength * FWHM_TO_SIGMA * steps_per_radian
+    )
     for i in range(s_squared.size):
-        sin_squared = wavelength * wavelength * s_squared[i]
+        sin_squared = wavelength_squared * s_squared[i]
         cos_squared = 1.0 - sin_squared
-        # above 45 degrees arcsin(sqrt q) = pi / 2 - arcsin(sqrt(1 - q))
-        half = arcsine_of_root(min(sin_squared, cos_squared))
+        sine, cosine = math.sqrt(sin_squared), math.sqrt(cos_squared)
+        # above 45 degrees theta = pi / 2 - arcsin(cos theta)
+        half = arcsine(min(sine, cosine), min(sin_squared, cos_squared))
         theta = half if sin_squared <= 0.5 else 0.5 * math.pi - half
-        secant = 1.0 / math.sqrt(cos_squared)
         cos_two_theta = cos_squared - sin_squared
-        two_theta[i] = 2.0 * theta * to_degrees
-        area[i] = strength[i] * (1.0 + cos_two_theta * cos_two_theta) / sin_squared * secant
-        fwhm[i] = fwhm_at_zero * secant
+        centre[i] = 2.0 * theta * steps_per_radian - first
+        sharpness[i] = sharpness_at_zero * cosine
+        height[i] = multiplicity[i] * f_squared[i] * (1.0 + cos_two_theta * cos_two_theta) / sin_squared
+
+
+@kernel
+def largest_visible_height(centre: Reals, sharpness: Reals, height: Reals, n_points: int) -> float:
+    """Return the largest Gaussian value of single lines on the grid, 0 if no line is within CUTOFF sigma of it.
+
+    Lines beside the grid count with their flank at its edge.
+    """
+    largest = 0.0
+    seen = False
+    for i in range(height.size):
+        outside = max(-centre[i], centre[i] - (n_points - 1))
+        if outside <= 0.0:
+            seen = True
+            largest = max(largest, height[i])
+        elif outside * sharpness[i] < FLANK_END:
+            z = outside * sharpness[i]
+            seen = seen or z < CUTOFF
+            largest = max(largest, height[i] * math.exp(-0.5 * z * z))
+    return largest if seen else 0.0
+
+
+# fast: no sums of more than three terms; sharpness is positive
+@fast_kernel
+def half_widths(height: Reals, sharpness: Reals, unit: float, half_width: Singles) -> None:
+    """Fill how far (grid steps) each Gaussian is above FAINTEST units of height, (R,); 0 if it is nowhere.
+
+    Read as an integer, the bits of a single-precision number x are 2^23 (127 + log2 x), up to 0.087 too little.
+    """
+    scale = 1.0 / (FAINTEST * unit)
+    for i in range(height.size):
+        half_width[i] = height[i] * scale
+    bits = half_width.view(np.int32)
+    for i in range(height.size):
+        log2 = np.float32(bits[i]) * np.float32(2.0**-23) - np.float32(127.0 - 0.087)
+        z_squared = max(log2, np.float32(0.0)) * np.float32(2.0 * math.log(2.0))
+        half_width[i] = math.sqrt(z_squared) / np.float32(sharpness[i])
 
 
 # fast: the order of sums within a peak is free; exponents are finite
 @fast_kernel
-def add_gaussian(y: NDArray[np.float32], centre: float, sigma: float, height: float) -> None:
+def add_gaussian(y: Singles, centre: float, sharpness: float, height: float, half_width: float) -> None:
     """Add a Gaussian to the work array (LANES + P + LANES,), whose element LANES is grid point 0.
 
     Args:
         y: work array.
         centre: position in grid steps from the first grid point.
-        sigma: in grid steps.
+        sharpness: 1 / sigma, 1 / step.
         height: at the centre.
+        half_width: drawn at least as far as this from the centre, grid steps.
 
     """
-    first = max(math.floor(centre - CUTOFF * sigma) + 1, 1 - LANES)
-    last = min(math.ceil(centre + CUTOFF * sigma) - 1, y.size - 2 * LANES - 1)
-    if last < first:
-        return
-    # x / 64 = -u^2 for the exponent x = -z^2 / 2
-    scale = math.sqrt(0.5 / 64.0) / sigma
+    first = max(math.floor(centre - half_width) + 1, 1 - LANES)
+    last = min(math.ceil(centre + half_width) - 1, y.size - 2 * LANES - 1)
+    # v = u^2 = z^2 / 32
+    scale = math.sqrt(0.5 / _POWER) * sharpness
     step = np.float32(scale)
     start = np.float32((first - centre) * scale)
     top = np.float32(height)
-    lowest = np.float32(_EXP_DOMAIN)
-    for block in range((last - first) // LANES + 1):
-        begin = first + LANES + block * LANES
+    one = np.float32(1.0)
+    for begin in range(first + LANES, last + LANES + 1, LANES):
         lanes = y[begin : begin + LANES]
-        offset = start + np.float32(block * LANES) * step
         for i in range(LANES):
-            u = offset + np.float32(i) * step
-            x = max(-u * u, lowest)
-            p = ((((_E5 * x + _E4) * x + _E3) * x + _E2) * x + _E1) * x + _E0
-            p = p * p
-            p = p * p
+            u = start + np.float32(i) * step
+            v = min(u * u, np.float32(_LAST_V))
+            p = (((_E4 * v + _E3) * v + _E2) * v + _E1) * v + one
             p = p * p
             p = p * p
             p = p * p
             p = p * p
             lanes[i] += top * p
+        start += np.float32(LANES) * step
 
 
 @kernel
-def draw_gaussians(
-    two_theta: Reals,
-    area: Reals,
-    fwhm: Reals,
-    two_theta_min: float,
-    step: float,
-    n_points: int,
-) -> NDArray[np.float32]:
-    """Return the sum of area-normalised Gaussians on the grid, (LANES + P + LANES,) with points 0 ... P-1 inside.
+def add_flank(y: Singles, centre: float, sharpness: float, height: float) -> None:
+    """Add a line whose centre lies outside the grid and whose flank may be all that is seen, exactly."""
+    for i in range(y.size - 2 * LANES):
+        z = (i - centre) * sharpness
+        if abs(z) < FLANK_END:
+            y[LANES + i] += np.float32(height * math.exp(-0.5 * z * z))
 
-    Heights are relative to the strongest area at one grid step of width, to stay within single precision.
+
+@kernel
+def add_gaussians(y: Singles, centre: Reals, sharpness: Reals, height: Reals, unit: float, share: float) -> None:
+    """Add all lines as Gaussians to the work array (LANES + P + LANES,).
+
+    Args:
+        y: work array.
+        centre: (R,) grid steps from the first point.
+        sharpness: (R,) 1 / sigma, 1 / step.
+        height: (R,).
+        unit: `largest_visible_height`; y is in these units, which keeps it within single precision.
+        share: factor of all heights, 1 - eta.
+
     """
-    y = np.zeros(n_points + 2 * LANES, np.float32)
-    strongest = 0.0
-    for i in range(area.size):
-        strongest = max(strongest, area[i])
-    for i in range(area.size):
-        if area[i] > WEAKEST * strongest:
-            sigma = fwhm[i] * FWHM_TO_SIGMA / step
-            add_gaussian(y, (two_theta[i] - two_theta_min) / step, sigma, area[i] / strongest / sigma)
-    return y
+    half_width = np.empty(height.size, np.float32)
+    half_widths(height, sharpness, unit / share, half_width)
+    scale = share / unit
+    last = y.size - 2 * LANES - 1
+    for i in range(height.size):
+        if half_width[i] > 0.0:
+            if height[i] * scale > FLANK and not 0.0 <= centre[i] <= last:
+                add_flank(y, centre[i], sharpness[i], height[i] * scale)
+            else:
+                add_gaussian(y, centre[i], sharpness[i], height[i] * scale, half_width[i])
 
 
 # fast: the maximum of finite numbers does not depend on the order
 @fast_kernel
-def scale_to_unit_maximum(y: NDArray[np.float32], out: NDArray[np.float32]) -> bool:
-    """Write the grid points of the work array to out (P,), divided by their maximum; False if all are zero."""
-    n_points = out.size
-    grid = y[LANES : LANES + n_points]
-    lanes = np.zeros(LANES, np.float32)
-    whole = n_points // LANES * LANES
-    for begin in range(0, whole, LANES):
-        block = grid[begin : begin + LANES]
-        for i in range(LANES):
-            lanes[i] = max(lanes[i], block[i])
-    largest = np.float32(0.0)
-    for i in range(whole, n_points):
-        largest = max(largest, grid[i])
-    for i in range(LANES):
-        largest = max(largest, lanes[i])
-    if largest <= 0.0:
+def scale_to_unit_maximum(y: Singles, out: Singles) -> bool:
+    """Write the grid points of the work array to out (P,), divided by their maximum; False if all are zero.
+
+    Numbers that are not negative have the order of their bits, and the maximum of integers needs no care for NaN.
+    """
+    grid = y[LANES : LANES + out.size]
+    bits = grid.view(np.int32)
+    largest_bits = np.int32(0)
+    place = 0
+    for i in range(bits.size):
+        largest_bits = max(largest_bits, bits[i])
+    if largest_bits == 0:
         out[:] = 0.0
         return False
-    factor = np.float32(1.0) / largest
-    for i in range(n_points):
+    while bits[place] != largest_bits:
+        place += 1
+    factor = np.float32(1.0) / grid[place]
+    for i in range(out.size):
         out[i] = grid[i] * factor
     return True

@@ -49,8 +49,9 @@ def simulate_files(
     size: float,
     out: Path | None = None,
     plot_path: Path | None = None,
+    lorentzian_fraction: float = 0.0,
 ) -> SimulationReport:
-    """Simulate crystals with one wavelength, grid and crystallite size; write curves and plot where asked.
+    """Simulate crystals with one wavelength, grid, crystallite size and peak shape; write curves and plot where asked.
 
     Args:
         crystals: as read.
@@ -59,6 +60,7 @@ def simulate_files(
         size: crystallite size, nm.
         out: two-column file; several structures give one each (`xy_paths`).
         plot_path: one plot of all.
+        lorentzian_fraction: 0 for Gaussian peaks, 1 for Lorentzian ones.
 
     Raises:
         InputError: settings or a crystal that cannot be simulated (names the file); nothing is written then.
@@ -66,7 +68,9 @@ def simulate_files(
     """
     if plot_path is not None:
         check_plot_name(plot_path)
-    settings = SimulationSettings(grid=grid, wavelength=wavelength, size_min=size, size_max=size)
+    settings = SimulationSettings(
+        grid=grid, wavelength=wavelength, size_min=size, size_max=size, lorentzian_fraction=lorentzian_fraction
+    )
     simulator = Simulator(settings)
     report = SimulationReport([], [], [], [])
     curves: list[Diffractogram] = []
@@ -95,10 +99,14 @@ def simulate_files(
                 "cell": named.crystal.cell.tolist(),
                 "wavelength": wavelength,
                 "crystallite_size": size,
+                "lorentzian_fraction": lorentzian_fraction,
                 "peaks": peak_records(peaks),
             }
         )
-    conditions = f"wavelength {wavelength:g} Å, crystallite size {size:g} nm, {grid}"
+    conditions = (
+        f"wavelength {wavelength:g} Å, crystallite size {size:g} nm, "
+        f"Lorentzian fraction {lorentzian_fraction:g}, {grid}"
+    )
     try:
         if out is not None:
             paths = xy_paths(out, [named.name for named in crystals])

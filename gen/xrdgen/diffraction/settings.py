@@ -15,6 +15,19 @@ CU_K_ALPHA_1 = 1.5406
 ANGSTROMS_PER_NM = 10.0
 
 
+def check_fraction(lorentzian_fraction: float) -> None:
+    """Refuse a share of the Lorentzian that is none.
+
+    Raises:
+        InputError: outside [0, 1], or not a number.
+
+    """
+    if not 0.0 <= lorentzian_fraction <= 1.0:
+        raise InputError(
+            f"Lorentzian fraction {lorentzian_fraction}: must be 0 (Gaussian peaks) to 1 (Lorentzian peaks)"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class SimulationSettings:
     """What a diffractogram depends on besides the crystal (paper, section 2.2).
@@ -25,6 +38,8 @@ class SimulationSettings:
         size_min: smallest crystallite size, nm.
         size_max: largest crystallite size, nm; sizes are drawn uniformly from [size_min, size_max).
         scherrer_constant: K of the Scherrer equation.
+        lorentzian_fraction: share of the Lorentzian in the area of each pseudo-Voigt peak: 0 is a Gaussian, 1 a
+            Lorentzian. (The paper's eta weights the Gaussian, that of most programs the Lorentzian.)
 
     """
 
@@ -33,18 +48,21 @@ class SimulationSettings:
     size_min: float = 20.0
     size_max: float = 100.0
     scherrer_constant: float = 0.9
+    lorentzian_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse settings that no measurement could have.
 
         Raises:
-            InputError: not finite, not positive, sizes in the wrong order, peaks narrower than a grid step.
+            InputError: not finite, not positive, sizes in the wrong order, peaks narrower than a grid step, a fraction
+                outside [0, 1].
 
         """
         for name in ("wavelength", "size_min", "size_max", "scherrer_constant"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0.0):
                 raise InputError(f"{name} {value}: must be a positive number")
+        check_fraction(self.lorentzian_fraction)
         if self.size_min > self.size_max:
             raise InputError(f"crystallite sizes {self.size_min:g} to {self.size_max:g} nm: need min <= max")
         narrowest = math.degrees(self.scherrer_fwhm(self.size_max))
@@ -67,5 +85,7 @@ class SimulationSettings:
         """Read back what `to_dict` wrote."""
         return cls(
             grid=Grid.from_dict(fields["grid"]),
+            # files from before this field hold Gaussian peaks
+            lorentzian_fraction=float(fields.get("lorentzian_fraction", 0.0)),
             **{name: float(fields[name]) for name in ("wavelength", "size_min", "size_max", "scherrer_constant")},
         )

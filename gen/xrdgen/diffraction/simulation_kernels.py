@@ -1,37 +1,28 @@
 """The whole way from the arrays of a crystal to its diffractogram, as one kernel without Python objects.
 
-    structure factors  ->  Bragg angles, areas, Scherrer widths  ->  Gaussians  ->  maximum 1
+    reach  ->  structure factors  ->  Bragg angles, Scherrer widths, heights  ->  Gaussians, Lorentzians  ->  maximum 1
 
 # A atom rows    P grid points
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.diffraction.group_tables import GroupTables
-from xrdgen.diffraction.profile_kernels import bragg_lines, draw_gaussians, scale_to_unit_maximum
+from xrdgen.diffraction.lorentzian_kernels import add_lorentzians
+from xrdgen.diffraction.profile_kernels import (
+    ABSENT,
+    LANES,
+    add_gaussians,
+    bragg_lines,
+    largest_visible_height,
+    scale_to_unit_maximum,
+)
+from xrdgen.diffraction.reach_kernels import Instrument, d_star_squared_limits
 from xrdgen.diffraction.structure_factor_kernels import structure_factors
 from xrdgen.jit import kernel
-
-
-class Instrument(NamedTuple):
-    """Numbers that all patterns of a simulation share; a tuple so that kernels take it as one argument."""
-
-    wavelength: float
-    """Å."""
-    scherrer_constant: float
-    two_theta_min: float
-    """First grid point, degrees."""
-    step: float
-    """Grid step, degrees 2theta."""
-    min_d_star_squared: float
-    """Smallest 1/d^2 (1/Å^2) whose tail reaches the grid."""
-    max_d_star_squared: float
-    """Largest 1/d^2 (1/Å^2) whose tail reaches the grid."""
 
 
 @kernel
@@ -43,12 +34,13 @@ def simulate_pattern(
     weights: NDArray[np.float64],
     space_group: int,
     crystallite_size: float,
+    lorentzian_fraction: float,
     instrument: Instrument,
     groups: GroupTables,
     form_factors: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> bool:
-    """Write the diffractogram (P,) of a crystal, maximum 1; return False if no reflection reaches the grid.
+    """Write the diffractogram (P,) of a crystal, maximum 1; return False if no reflection is on the grid.
 
     Args:
         cell: (6,) Å and degrees.
@@ -58,12 +50,14 @@ def simulate_pattern(
         weights: (A,) occupancy x multiplicity / order of the group.
         space_group: International Tables number.
         crystallite_size: Å.
+        lorentzian_fraction: share of the Lorentzian in the area of each line: 0 is a Gaussian, 1 a Lorentzian.
         instrument: see `Instrument`.
         groups: `group_tables()`.
-        form_factors: `form_factor_table` up to max_d_star_squared / 4.
+        form_factors: `form_factor_table` up to s^2 of the farthest line in reach.
         out: (P,) filled.
 
     """
+    nearest, farthest = d_star_squared_limits(instrument, crystallite_size, lorentzian_fraction)
     _, multiplicities, s_squared, f_squared = structure_factors(
         cell,
         positions,
@@ -73,22 +67,23 @@ def simulate_pattern(
         space_group,
         groups,
         form_factors,
-        instrument.min_d_star_squared,
-        instrument.max_d_star_squared,
+        nearest,
+        farthest,
         False,
     )
-    two_theta = np.empty(s_squared.size)
-    area = np.empty(s_squared.size)
-    fwhm = np.empty(s_squared.size)
-    bragg_lines(
-        s_squared,
-        multiplicities * f_squared,
-        instrument.wavelength,
-        instrument.scherrer_constant,
-        crystallite_size,
-        two_theta,
-        area,
-        fwhm,
-    )
-    y = draw_gaussians(two_theta, area, fwhm, instrument.two_theta_min, instrument.step, out.size)
+    lines = np.empty((3, s_squared.size))
+    centre, sharpness, height = lines[0], lines[1], lines[2]
+    bragg_lines(s_squared, multiplicities, f_squared, instrument, crystallite_size, centre, sharpness, height)
+    unit = largest_visible_height(centre, sharpness, height, out.size)
+    electrons = 0.0
+    for i in range(weights.size):
+        electrons += atomic_numbers[i] * weights[i] * groups.order[space_group - 1]
+    if unit <= ABSENT * electrons * electrons:
+        out[:] = 0.0
+        return False
+    y = np.zeros(LANES + out.size + LANES, np.float32)
+    if lorentzian_fraction < 1.0:
+        add_gaussians(y, centre, sharpness, height, unit, 1.0 - lorentzian_fraction)
+    if lorentzian_fraction > 0.0:
+        add_lorentzians(y, centre, sharpness, height, unit, lorentzian_fraction)
     return scale_to_unit_maximum(y, out)

@@ -33,7 +33,8 @@ from xrdgen.crystals.sampler_kernels import GROUP, NO_REFLECTION, CrystalArrays,
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.diffraction.group_tables import GroupTables
 from xrdgen.diffraction.settings import ANGSTROMS_PER_NM
-from xrdgen.diffraction.simulation_kernels import Instrument, simulate_pattern
+from xrdgen.diffraction.reach_kernels import Instrument
+from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.jit import kernel
 from xrdgen.symmetry.lattice_kernels import cell_volume
 
@@ -51,6 +52,8 @@ class Optics(NamedTuple):
     """nm."""
     size_max: float
     """nm."""
+    lorentzian_fraction: float
+    """Share of the Lorentzian in the area of each line."""
 
 
 class Work(NamedTuple):
@@ -146,6 +149,7 @@ def simulate_crystal(
         weights[:n],
         group,
         crystallite_size * ANGSTROMS_PER_NM,
+        optics.lorentzian_fraction,
         optics.instrument,
         optics.groups,
         optics.form_factors,

@@ -77,6 +77,7 @@ def test_a_bad_crystal_is_refused_in_one_line(name, simulator):
         with pytest.raises(InputError, match=message) as caught:
             simulate(crystal)
         assert "\n" not in str(caught.value)
+        assert any(remedy in str(caught.value) for remedy in ("; ", "must be")), "no remedy"
 
 
 def test_a_million_atoms_are_refused_with_an_estimate(simulator):
@@ -111,6 +112,9 @@ def test_a_wavelength_that_leaves_no_reflection_is_named():
         ({"scherrer_constant": 0.0}, "scherrer_constant"),
         ({"size_max": 5000.0}, "smaller step"),
         ({"grid": Grid(5.0, 90.0, 0.1)}, "smaller step"),
+        ({"lorentzian_fraction": -0.1}, "Lorentzian fraction -0.1: must be 0"),
+        ({"lorentzian_fraction": 1.5}, "Lorentzian fraction 1.5: must be 0"),
+        ({"lorentzian_fraction": float("nan")}, "Lorentzian fraction nan: must be 0"),
     ],
 )
 def test_impossible_settings_are_refused(fields, message):
@@ -118,8 +122,40 @@ def test_impossible_settings_are_refused(fields, message):
         SimulationSettings(**fields)
 
 
+@pytest.mark.parametrize("fraction", [-0.01, 1.01, float("nan")])
+def test_a_fraction_of_one_pattern_is_checked(simulator, fraction):
+    with pytest.raises(InputError, match=r"Lorentzian fraction .*: must be 0 \(Gaussian"):
+        simulator.pattern(SALT, 50.0, lorentzian_fraction=fraction)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ((0.0, 90.0, 0.01), "need 0 < min < max < 180"),
+        ((90.0, 5.0, 0.01), "need 0 < min < max < 180"),
+        ((5.0, 180.0, 0.01), "need 0 < min < max < 180"),
+        ((5.0, 90.0, 0.0), "must be positive"),
+        ((5.0, 90.0, 0.013), "does not divide"),
+        ((5.0, 90.0, 1e-6), "larger step"),
+        ((5.0, float("nan"), 0.01), "not finite"),
+    ],
+)
+def test_impossible_grids_are_refused(limits, message):
+    with pytest.raises(InputError, match=message) as caught:
+        Grid(*limits)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_without_a_fraction_are_gaussian():
+    fields = SimulationSettings().to_dict()
+    del fields["lorentzian_fraction"]
+    assert SimulationSettings.from_dict(fields) == SimulationSettings()
+
+
 def test_settings_survive_json():
-    settings = SimulationSettings(grid=Grid(10.0, 70.0, 0.02), wavelength=0.7093, size_min=30.0)
+    settings = SimulationSettings(
+        grid=Grid(10.0, 70.0, 0.02), wavelength=0.7093, size_min=30.0, lorentzian_fraction=0.4
+    )
     assert SimulationSettings.from_dict(settings.to_dict()) == settings
 
 

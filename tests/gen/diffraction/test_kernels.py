@@ -9,6 +9,7 @@ import pytest
 from xrdgen.diffraction import (
     phase_kernels,
     profile_kernels,
+    reach_kernels,
     reflection_kernels,
     structure_factor_kernels,
     validation_kernels,
@@ -203,32 +204,49 @@ def test_form_factors_begin_at_the_number_of_electrons():
 
 def test_arcsine(form):
     u = np.linspace(0.0, 0.5, 1001)
-    values = [form(profile_kernels.arcsine_of_root)(value) for value in u]
+    values = [form(profile_kernels.arcsine)(np.sqrt(value), value) for value in u]
     np.testing.assert_allclose(values, np.arcsin(np.sqrt(u)), atol=1e-10)
 
 
-def test_angles_areas_and_widths_of_lines(form):
+def test_angles_heights_and_widths_of_lines(form):
     two_theta = np.array([0.5, 5.0, 45.0, 89.999, 90.001, 120.0, 175.0])
     theta = np.radians(two_theta / 2.0)
     wavelength = 1.5406
-    angle, area, fwhm = np.empty(7), np.empty(7), np.empty(7)
+    instrument = reach_kernels.Instrument(wavelength, 0.9, 5.0, 90.0, 0.02)
+    centre, sharpness, height = np.empty(7), np.empty(7), np.empty(7)
+    multiplicity, f_squared = np.arange(1, 8), np.linspace(3.0, 4.0, 7)
     form(profile_kernels.bragg_lines)(
-        (np.sin(theta) / wavelength) ** 2, np.full(7, 2.0), wavelength, 0.9, 500.0, angle, area, fwhm
+        (np.sin(theta) / wavelength) ** 2, multiplicity, f_squared, instrument, 500.0, centre, sharpness, height
     )
-    np.testing.assert_allclose(angle, two_theta, atol=1e-8)
+    np.testing.assert_allclose(5.0 + 0.02 * centre, two_theta, atol=1e-8)
     lorentz_polarisation = (1.0 + np.cos(2.0 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
-    np.testing.assert_allclose(area, 2.0 * lorentz_polarisation, rtol=1e-10)
-    np.testing.assert_allclose(fwhm, np.degrees(0.9 * wavelength / (500.0 * np.cos(theta))), rtol=1e-10)
+    sigma = np.degrees(0.9 * wavelength / (500.0 * np.cos(theta))) / np.sqrt(8.0 * np.log(2.0))
+    np.testing.assert_allclose(0.02 / sharpness, sigma, rtol=1e-10)
+    area = multiplicity * f_squared * lorentz_polarisation
+    np.testing.assert_allclose(height / height[0], (area / sigma) / (area / sigma)[0], rtol=1e-10)
 
 
 @pytest.mark.parametrize("sigma", [0.4, 3.3, 25.0, 400.0])
 @pytest.mark.parametrize("centre", [-6.0, 0.0, 50.3, 117.9, 140.0])
-def test_a_gaussian_is_exact_to_1e_5_of_its_height(form, sigma, centre):
+def test_a_gaussian_is_exact_to_1e_6_of_its_height(form, sigma, centre):
     lanes = profile_kernels.LANES
     y = np.zeros(119 + 2 * lanes, dtype=np.float32)
-    form(profile_kernels.add_gaussian)(y, centre, sigma, 2.0)
+    form(profile_kernels.add_gaussian)(y, centre, 1.0 / sigma, 2.0, 5.5 * sigma)
     expected = 2.0 * np.exp(-0.5 * ((np.arange(119) - centre) / sigma) ** 2)
-    np.testing.assert_allclose(y[lanes:-lanes], expected, atol=2e-5)
+    np.testing.assert_allclose(y[lanes:-lanes], expected, atol=3e-6)
+
+
+def test_gaussians_are_drawn_as_far_as_they_are_seen(form):
+    height = np.array([1.0, 0.3, 1e-3, 2e-6, 2e-7, 0.0])
+    sharpness = np.array([0.2, 0.5, 0.2, 1.0, 0.2, 0.2])
+    half_width = np.empty(6, dtype=np.float32)
+    form(profile_kernels.half_widths)(height, sharpness, 1.0, half_width)
+    with np.errstate(divide="ignore"):
+        exact = np.sqrt(np.maximum(2.0 * np.log(height / profile_kernels.FAINTEST), 0.0)) / sharpness
+    assert (half_width >= exact * (1.0 - 1e-6)).all()
+    assert (half_width[:4] <= exact[:4] * 1.05).all()
+    assert (half_width[4:] == 0.0).all() or half_width[4] < 0.6 / sharpness[4]
+    assert half_width[5] == 0.0
 
 
 @pytest.mark.parametrize("n_points", [5, 16, 100, 8501])
@@ -261,6 +279,7 @@ def test_compiled_and_plain_simulation_agree(space_group, make_crystal, form):
         arrays.weights,
         space_group,
         200.0,
+        0.0,
         simulator.instrument,
         group_tables(),
         simulator.form_factors,

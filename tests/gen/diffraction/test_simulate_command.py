@@ -63,6 +63,36 @@ def test_the_command_writes_curves_plot_and_lines(salt, tmp_path, run_command):
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_command_draws_lorentzians(salt, tmp_path, run_command):
+    for fraction in ("0", "1"):
+        result = run_command(
+            "xrdgen", "simulate", salt, "--lorentzian-fraction", fraction, "--out", tmp_path / f"{fraction}.xy"
+        )
+        assert result.returncode == 0, result.stderr
+    gaussian, lorentzian = (np.loadtxt(tmp_path / f"{fraction}.xy")[:, 1] for fraction in ("0", "1"))
+    assert "Lorentzian fraction 1" in (tmp_path / "1.xy").read_text(encoding="utf-8")
+    assert gaussian.min() == 0.0
+    assert lorentzian.min() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--lorentzian-fraction", "2", "Lorentzian fraction 2.0: must be 0"),
+        ("--wavelength", "nan", "wavelength nan: must be a positive number"),
+        ("--wavelength", "12", "wavelength 12 Å; take a wider range or a shorter wavelength"),
+        ("--step", "0.013", "does not divide"),
+    ],
+)
+def test_wrong_options_end_the_command_with_one_line(option, value, message, salt, run_command):
+    result = run_command("xrdgen", "simulate", salt, option, value)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len([line for line in result.stderr.splitlines() if message in line]) == 1
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
 def test_lines_of_a_file_are_those_of_pymatgen(salt):
     from pymatgen.analysis.diffraction.xrd import XRDCalculator
     from pymatgen.core import Structure

@@ -1,0 +1,55 @@
+"""What is wrong with a crystal or its simulation, in one line each: what, where, remedy."""
+
+from __future__ import annotations
+
+from xrdcommon.grid import Grid
+from xrdcommon.space_groups import crystal_system
+
+from xrdgen.crystals.crystal import Crystal
+from xrdgen.diffraction import validation_kernels as check
+from xrdgen.diffraction.form_factors import has_form_factor
+from xrdgen.elements import symbol
+
+
+def describe_fault(fault: int, row: int, crystal: Crystal) -> str:
+    """Put a fault of `validation_kernels.first_fault` into one line."""
+    cell = ", ".join(f"{value:g}" for value in crystal.cell)
+    if fault == check.CELL_NOT_FINITE:
+        return f"cell ({cell}): not all numbers are finite; give a, b, c in Å and angles in degrees"
+    if fault == check.CELL_WITHOUT_VOLUME:
+        return f"cell ({cell}): has no volume; check lengths and angles"
+    if fault == check.CELL_AGAINST_SYMMETRY:
+        system = crystal_system(crystal.space_group)
+        return (
+            f"cell ({cell}): not {system} in the standard setting, as space group {crystal.space_group} asks for; "
+            "standardise the structure first"
+        )
+    if fault == check.NO_ATOMS:
+        return f"space group {crystal.space_group}: the structure has no atoms, nothing scatters; add them"
+    if fault == check.POSITION_NOT_FINITE:
+        return f"atom row {row}: position {crystal.positions[row].tolist()} is not finite; give fractional coordinates"
+    if fault == check.UNKNOWN_ELEMENT:
+        known = has_form_factor()
+        unknown = sorted({int(z) for z in crystal.atomic_numbers if not (0 < z < known.size and known[z])})
+        names = ", ".join(symbol(z) if 0 < z < known.size else f"Z = {z}" for z in unknown)
+        return f"no form factor for {names}; pymatgen has those of H to Cf only; replace or leave out the element"
+    if fault == check.OCCUPANCY_OUT_OF_RANGE:
+        return f"atom row {row}: occupancy {crystal.occupancies[row]:g} is outside (0, 1]; correct it"
+    if fault == check.B_ISO_OUT_OF_RANGE and crystal.b_iso is not None:
+        return (
+            f"atom row {row}: displacement parameter B = {crystal.b_iso[row]:g} Å^2 is outside "
+            f"[0, {check.MAX_B_ISO:g}]; correct it (B = 8 pi^2 U)"
+        )
+    if fault == check.B_ISO_OF_OTHER_LENGTH and crystal.b_iso is not None:
+        return f"{len(crystal.b_iso)} displacement parameters B for {len(crystal.positions)} atom rows; give one a row"
+    total = crystal.occupancies[crystal.sites == crystal.sites[row]].sum()
+    return f"site {crystal.sites[row]}: occupancies add up to {total:g}, more than 1; correct them"
+
+
+def describe_missing_reflections(crystal: Crystal, grid: Grid, wavelength: float) -> str:
+    """Say that no reflection of a crystal comes near the grid."""
+    a, b, c = crystal.cell[:3]
+    return (
+        f"space group {crystal.space_group}, cell {a:.4g} x {b:.4g} x {c:.4g} Å: no reflection at "
+        f"{grid} with wavelength {wavelength:g} Å; take a wider range or a shorter wavelength"
+    )
