@@ -13,6 +13,7 @@ from xrdcommon.space_groups import symbol
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.tables import sampler_tables
 from xrdgen.reference.crystal import ReferenceCrystal
+from xrdgen.reference.ordering import order_atoms
 from xrdgen.reference.sampler import REDRAWS, Refused, Sampler
 from xrdgen.reference.stream import RandomStream
 from xrdgen.reference.verification import refusal
@@ -46,7 +47,7 @@ class ReferenceGenerator:
         """Prepare the statistics.
 
         Raises:
-            InputError: the settings ask for groups that the statistics cannot answer, or for ordered atoms.
+            InputError: the settings ask for groups that the statistics cannot answer.
             FormatError: the statistics contradict themselves.
 
         """
@@ -116,8 +117,10 @@ class ReferenceGenerator:
 
         """
         crystal = self._sampler.draw_candidate(stream, group, n_elements)
+        if self.settings.ordering == "soft-spheres":
+            crystal = order_atoms(crystal)
         exact = self.settings.verification == "exact"
-        reason = refusal(crystal, self.settings.symprec, strict=exact)
+        reason = refusal(crystal, self.settings.tolerance, strict=exact)
         if reason is not None:
             raise Refused(reason)
         # the fast engine asks spglib about a random share of what its own test confirmed; here spglib was asked

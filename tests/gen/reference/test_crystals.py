@@ -58,8 +58,9 @@ def test_collisions_are_resolved_alike(statistics: Statistics, both_engines: Eng
         {},
         {"space_groups": "uniform", "min_structures": 1, "recheck": 0.3},
         {"space_groups": "uniform", "verification": "spglib", "max_sites": 8, "max_volume": 900.0},
+        {"ordering": "soft-spheres", "max_sites": 30},
     ],
-    ids=["natural", "uniform", "spglib"],
+    ids=["natural", "uniform", "spglib", "ordered"],
 )
 def test_crystals_of_real_statistics_are_the_same(
     settings: dict[str, Any], preset: str, both_engines: Engines, samples: float
