@@ -1,24 +1,21 @@
 """Kernels for structure factors: rows of reflections, one sum over atoms a species, then the form factors.
 
     symbol      variable            meaning                                                     reference
-    F(hkl)      f_real, f_imaginary sum_j w_j f_j(s^2) sum_(R, t) exp 2 pi i h . (R x_j + t)    Int. Tables B, 1.2.4
+    F(hkl)      structure_factor    sum_j w_j f_j(s^2) sum_(R, t) exp 2 pi i h . (R x_j + t)    Int. Tables B, 1.2.4
     w_j         weights             occupancy_j multiplicity_j / |G|                            -
     f_j(s^2)    scattering          f(s^2) exp(-B_j s^2)                                        Int. Tables B, 1.2.10
     f(s^2)      -                   form factor of the atom's element                           `form_factors`
     B_j         b_iso               8 pi^2 <u^2>, isotropic displacement, Å^2 (Debye-Waller)    Trueblood et al., Acta
                                                                                                 Cryst. A52 (1996) 770
     s^2         s_squared           (sin(theta) / lambda)^2 = 1 / (4 d^2)                       Int. Tables C, 6.1.1
-    m           period              period of h . t in l                                        `group_tables`
+    m           period              step of l along a run                                       `group_tables`
 
-Atoms of one species (element and B_j) share f_j, so their phases are summed before it is applied. With z apart from x
-and y (`group_tables`, `phase_kernels`), the sum of a species over a row (h, k), l running, is
+Reflections come in runs (`reflection_kernels`). Each atom has factors of cos and -sin of 2 pi m n z in F at step n of a
+run (`phase_kernels`); atoms of one species (element and B_j) share f_j, so their sum (`atom_sum_kernels`) is taken
+before it is applied. Loops run over the runs, the longest first: those which reach step n are the first active[n].
 
-    sum_j  factors_cos_j cos(2 pi l z_j)  -  factors_sin_j sin(2 pi l z_j)
-
-for the real and, without an inversion at the origin, the imaginary part. Kernels called for every row are inlined.
-
-# A atom rows    B atoms after coset tripling, sorted by species    S species    R reflections
-# Q values of l / m, in blocks of LANES    T table points
+# A atom rows    B atoms after coset tripling, sorted by species    S species    N runs    Q steps of the longest run
+# R reflections    T table points
 """
 
 from __future__ import annotations
@@ -29,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdgen.diffraction.atom_sum_kernels import sum_atoms
 from xrdgen.diffraction.form_factors import FORM_FACTOR_STEP
 from xrdgen.diffraction.group_tables import GroupTables
 from xrdgen.diffraction.phase_kernels import expand_cosets, phases_of, run_factors, step_table
@@ -53,6 +51,9 @@ ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 MAX_RUNS = 256
 """Runs that are summed together: the arrays of a typical crystal stay in the second cache."""
 
+MAX_ATOMS = 512
+"""Atoms that are summed together: with MAX_RUNS, the arrays of the largest crystals take 20 MB besides their lines."""
+
 Reals = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -73,106 +74,70 @@ def sort_by_species(atomic_numbers: Integers, b_iso: Reals) -> tuple[Integers, I
     return order, start[: n_species + 1]
 
 
-# fast: the sum over atoms may be fused and reordered
+class Interpolation(NamedTuple):
+    """Cubic (Lagrange) interpolation of form factors between four points, at step n of run r, (Q, N) each."""
+
+    s_squared: Reals
+    """1/Å^2."""
+    place: NDArray[np.uint64]
+    """First of the four points in the table; unsigned: an index that cannot be negative is taken as it is."""
+    before: Reals
+    """Weight of the first point, as the following of the second to the fourth."""
+    here: Reals
+    after: Reals
+    last: Reals
+
+
+# fast: polynomials without cancellation; no NaN or infinity enters (Simulator checks its input)
 @fast_kernel
-def sum_atoms(factors: Reals, part: int, cos_n: Reals, sin_n: Reals, active: Integers, amplitude: Reals) -> None:
-    """Set one part of the sum over atoms, (Q, N), at the first active[n] runs of step n.
-
-    Args:
-        factors: (parts, B, N) of the atoms.
-        part: REAL_COS or IMAGINARY_COS.
-        cos_n: (B, Q) `step_table` of the atoms.
-        sin_n: (B, Q).
-        active: (Q,) runs longer than n; they come first.
-        amplitude: (Q, N) filled.
-
-    """
-    for n in range(active.size):
-        for r in range(active[n]):
-            amplitude[n, r] = 0.0
-        for j in range(cos_n.shape[0]):
-            c, s = cos_n[j, n], sin_n[j, n]
-            for r in range(active[n]):
-                amplitude[n, r] += c * factors[part, j, r] + s * factors[part + 1, j, r]
-
-
-# fast: interpolation and squares, nothing cancels; no NaN or infinity enters (Simulator checks its input)
-@fast_kernel
-def scatter(
-    runs: Integers,
-    metric: Reals,
-    period: int,
-    active: Integers,
-    species_z: Integers,
-    species_b: Reals,
-    form_factors: Reals,
-    real: Reals,
-    imaginary: Reals,
-    s_squared: Reals,
-    f_squared: Reals,
-) -> None:
-    """Set s^2 and |F|^2, (Q, N) each, at the first active[n] runs of step n.
-
-    Form factors by cubic (Lagrange) interpolation between four points of their table.
-
-    Args:
-        runs: (6, N).
-        metric: (3, 3) G*.
-        period: m.
-        active: (Q,).
-        species_z: (S,).
-        species_b: (S,) Å^2.
-        form_factors: (119, T).
-        real: (S, Q, N) sums over the atoms of each species.
-        imaginary: the same; (0, Q, N) with an inversion at the origin.
-        s_squared: filled.
-        f_squared: filled.
-
-    """
-    n_runs = runs.shape[1]
-    place = np.empty(n_runs, np.uint64)  # unsigned: taken as it is, since it cannot be negative
-    before, here, after, last = np.empty(n_runs), np.empty(n_runs), np.empty(n_runs), np.empty(n_runs)
-    scattering = np.empty(n_runs)
-    f_real, f_imaginary = np.empty(n_runs), np.empty(n_runs)
+def interpolate(runs: Integers, metric: Reals, period: int, active: Integers, points: Interpolation) -> None:
+    """Set s^2 and what interpolation at s^2 needs, at the first active[n] runs of step n."""
     for n in range(active.size):
         for r in range(active[n]):
             h, k, l = float(runs[RUN_H, r]), float(runs[RUN_K, r]), float(runs[RUN_FIRST_L, r] + period * n)  # noqa: E741
-            s_squared[n, r] = 0.25 * (
+            s_squared = 0.25 * (
                 metric[0, 0] * h * h
                 + metric[1, 1] * k * k
                 + metric[2, 2] * l * l
                 + 2.0 * (metric[0, 1] * h * k + metric[0, 2] * h * l + metric[1, 2] * k * l)
             )
-            x = s_squared[n, r] * (1.0 / FORM_FACTOR_STEP) + 1.0
-            point = math.floor(x)
-            t = x - point
-            place[r] = point - 1
-            before[r] = -t * (t - 1.0) * (t - 2.0) / 6.0
-            here[r] = (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0
-            after[r] = -(t + 1.0) * t * (t - 2.0) / 2.0
-            last[r] = (t + 1.0) * t * (t - 1.0) / 6.0
-            f_real[r] = 0.0
-            f_imaginary[r] = 0.0
-        for species in range(species_z.size):
-            z, b = species_z[species], species_b[species]
-            for r in range(active[n]):
-                at = place[r]
-                scattering[r] = (
-                    before[r] * form_factors[z, at]
-                    + here[r] * form_factors[z, at + ONE]
-                    + after[r] * form_factors[z, at + TWO]
-                    + last[r] * form_factors[z, at + THREE]
-                )
-            if b != 0.0:
-                for r in range(active[n]):
-                    scattering[r] *= math.exp(-b * s_squared[n, r])
-            for r in range(active[n]):
-                f_real[r] += scattering[r] * real[species, n, r]
-            if imaginary.shape[0] > 0:
-                for r in range(active[n]):
-                    f_imaginary[r] += scattering[r] * imaginary[species, n, r]
+            x = s_squared * (1.0 / FORM_FACTOR_STEP)
+            t = x - math.floor(x)
+            points.s_squared[n, r] = s_squared
+            points.place[n, r] = np.uint64(x)
+            points.before[n, r] = -t * (t - 1.0) * (t - 2.0) / 6.0
+            points.here[n, r] = (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0
+            points.after[n, r] = -(t + 1.0) * t * (t - 2.0) / 2.0
+            points.last[n, r] = (t + 1.0) * t * (t - 1.0) / 6.0
+
+
+# fast: see `interpolate`
+@fast_kernel
+def scatter(
+    points: Interpolation, active: Integers, form_factors: Reals, z: int, b_iso: float, scattering: Reals
+) -> None:
+    """Set f(s^2) exp(-B s^2) of a species, (Q, N), at the first active[n] runs of step n."""
+    for n in range(active.size):
         for r in range(active[n]):
-            f_squared[n, r] = f_real[r] * f_real[r] + f_imaginary[r] * f_imaginary[r]
+            at = points.place[n, r]
+            scattering[n, r] = (
+                points.before[n, r] * form_factors[z, at]
+                + points.here[n, r] * form_factors[z, at + ONE]
+                + points.after[n, r] * form_factors[z, at + TWO]
+                + points.last[n, r] * form_factors[z, at + THREE]
+            )
+        if b_iso != 0.0:
+            for r in range(active[n]):
+                scattering[n, r] *= math.exp(-b_iso * points.s_squared[n, r])
+
+
+# fast: products and sums
+@fast_kernel
+def add_product(amplitude: Reals, scattering: Reals, active: Integers, total: Reals) -> None:
+    """Add the amplitudes of a species, times its scattering, to one part of F, (Q, N) each."""
+    for n in range(active.size):
+        for r in range(active[n]):
+            total[n, r] += scattering[n, r] * amplitude[n, r]
 
 
 @kernel
@@ -211,11 +176,26 @@ def collect(
     min_s_squared: float,
     max_s_squared: float,
     s_squared: Reals,
-    f_squared: Reals,
+    structure_factor: Reals,
     lines: Lines,
     n_lines: int,
 ) -> int:
-    """Append those with s^2 inside the limits, of s^2 and |F|^2 (Q, N), to the lines; return how many there are."""
+    """Append the reflections with s^2 (Q, N) inside the limits to the lines; return how many there are then.
+
+    Args:
+        runs: (6, N).
+        period: m.
+        active: (Q,).
+        laue_order: number of operations in the Laue class.
+        cubic: NOT_CUBIC, LAUE_M3 or LAUE_M3M.
+        min_s_squared: 1/Å^2.
+        max_s_squared: 1/Å^2.
+        s_squared: (Q, N).
+        structure_factor: (1 or 2, Q, N) F, its real and imaginary part.
+        lines: appended to.
+        n_lines: how many there are.
+
+    """
     for n in range(active.size):
         for r in range(active[n]):
             if not min_s_squared <= s_squared[n, r] <= max_s_squared:
@@ -227,7 +207,10 @@ def collect(
             if lines.hkl.shape[0] > 0:
                 lines.hkl[n_lines, 0], lines.hkl[n_lines, 1], lines.hkl[n_lines, 2] = h, k, l
             lines.s_squared[n_lines] = s_squared[n, r]
-            lines.f_squared[n_lines] = f_squared[n, r]
+            f_squared = structure_factor[0, n, r] ** 2
+            if structure_factor.shape[0] > 1:
+                f_squared += structure_factor[1, n, r] ** 2
+            lines.f_squared[n_lines] = f_squared
             n_lines += 1
     return n_lines
 
@@ -298,47 +281,52 @@ def structure_factors(
     images = expand_cosets(positions, order, groups.coset_rotation[cosets], groups.coset_translation[cosets])
     n_cosets = images.shape[1] // order.size
     image_weights = np.repeat(weights[order], n_cosets) * groups.scale[g]
-    first_of_species = order[species_start[:-1]]
-    species_z, species_b = atomic_numbers[first_of_species], b_iso[first_of_species]
-    n_species = species_z.size
-    n_steps = runs[RUN_LENGTH, 0]
-    phases = phases_of(
-        runs,
-        images,
-        image_weights,
-        index_limit(max_d_star_squared, exact[0]),
-        index_limit(max_d_star_squared, exact[1]),
-    )
-    cos_n, sin_n = step_table(images[2], period, n_steps)
+    species_start *= n_cosets
+    max_h, max_k = index_limit(max_d_star_squared, exact[0]), index_limit(max_d_star_squared, exact[1])
 
-    n_parts = 2 if groups.centric[g] else 4
-    block = min(n_runs, MAX_RUNS)
+    n_parts = 1 if groups.centric[g] else 2
     n_lines = 0
-    for first in range(0, n_runs, block):
-        some = np.ascontiguousarray(runs[:, first : first + block])
+    for first in range(0, n_runs, MAX_RUNS):
+        some = np.ascontiguousarray(runs[:, first : first + MAX_RUNS])
         active = count_active(some)
-        factors = np.empty((n_parts, images.shape[1], some.shape[1]))
-        run_factors(some, phases, space_group, groups, factors)
-        amplitudes = np.empty((n_parts // 2, n_species, active.size, some.shape[1]))
-        for part in range(n_parts // 2):
-            for species in range(n_species):
-                atoms = slice(species_start[species] * n_cosets, species_start[species + 1] * n_cosets)
-                sum_atoms(factors[:, atoms], 2 * part, cos_n[atoms], sin_n[atoms], active, amplitudes[part, species])
-        s_squared, f_squared = np.empty(amplitudes.shape[2:]), np.empty(amplitudes.shape[2:])
-        imaginary = amplitudes[n_parts // 2 - 1][: 0 if n_parts == 2 else n_species]
-        scatter(
-            some,
-            metric,
-            period,
-            active,
-            species_z,
-            species_b,
-            form_factors,
-            amplitudes[0],
-            imaginary,
-            s_squared,
-            f_squared,
+        shape = (active.size, some.shape[1])
+        points = Interpolation(
+            np.empty(shape),
+            np.empty(shape, np.uint64),
+            np.empty(shape),
+            np.empty(shape),
+            np.empty(shape),
+            np.empty(shape),
         )
+        interpolate(some, metric, period, active, points)
+        amplitude, scattering = np.empty(shape), np.empty(shape)
+        structure_factor = np.zeros((n_parts, active.size, some.shape[1]))
+        species = 0
+        for begin in range(0, images.shape[1], MAX_ATOMS):
+            end = min(begin + MAX_ATOMS, images.shape[1])
+            phases = phases_of(some, images[:, begin:end], image_weights[begin:end], max_h, max_k)
+            cos_n, sin_n = step_table(images[2, begin:end], period, active.size)
+            factors = np.empty((2 * n_parts, end - begin, some.shape[1]))
+            run_factors(some, phases, space_group, groups, factors)
+            at = begin
+            while at < end:  # the species of these atoms
+                stop = min(end, species_start[species + 1])
+                one = order[at // n_cosets]
+                scatter(points, active, form_factors, atomic_numbers[one], b_iso[one], scattering)
+                atoms = slice(at - begin, stop - begin)
+                for part in range(n_parts):
+                    sum_atoms(
+                        factors[2 * part, atoms],
+                        factors[2 * part + 1, atoms],
+                        cos_n[atoms],
+                        sin_n[atoms],
+                        active,
+                        amplitude,
+                    )
+                    add_product(amplitude, scattering, active, structure_factor[part])
+                if stop == species_start[species + 1]:
+                    species += 1
+                at = stop
         n_lines = collect(
             some,
             period,
@@ -347,8 +335,8 @@ def structure_factors(
             cubic,
             0.25 * min_d_star_squared,
             0.25 * max_d_star_squared,
-            s_squared,
-            f_squared,
+            points.s_squared,
+            structure_factor,
             lines,
             n_lines,
         )
