@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import fields
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -32,11 +34,12 @@ SLOWEST = "pymatgen `XRDCalculator`"
 def own_runs(crystal: Crystal, size: float, simulator: Simulator, out: np.ndarray) -> dict[str, tuple[Run, int]]:
     """What of ours is timed, with repeats."""
     arrays = simulator.arrays(crystal)
-    inputs = (arrays.cell, arrays.positions, arrays.atomic_numbers)
-    inputs += (arrays.b_iso, arrays.weights, arrays.space_group, size * 10.0)
-    tables = (simulator.instrument, simulator.groups, simulator.form_factors, out)
+    known = {field.name: getattr(arrays, field.name) for field in fields(arrays)}
+    known |= {"crystallite_size": 10.0 * size, "lorentzian_fraction": 0.0, "out": out}
+    known |= {name: getattr(simulator, name) for name in ("instrument", "groups", "form_factors")}
+    inputs = [known[name] for name in signature(simulate_pattern.py_func).parameters]
     return {
-        KERNEL: (Run(lambda: simulate_pattern(*inputs, *tables)), 20),
+        KERNEL: (Run(lambda: simulate_pattern(*inputs)), 20),
         "Simulator.pattern": (Run(lambda: simulator.pattern(crystal, size, out)), 10),
         "Simulator.peaks": (Run(lambda: simulator.peaks(crystal)), 5),
     }

@@ -45,6 +45,9 @@ COMMAND = Path(sys.executable).parent / "xrdgen"
 ROWS = 1024
 BLOCK = 64
 RETRIES = 2
+LEAST, LONGEST = 4, 10
+"""Shards that a window needs, and how many times its length it may grow until they are there."""
+
 QUIET = 0.1
 """Share of the machine's cores that others may use in a window."""
 
@@ -143,8 +146,13 @@ def produce(productions: int, workers: int, seconds: float, options: list[str]) 
                 if any(process.poll() is not None for process in processes):
                     raise SystemExit(f"xrdgen produce --workers {workers} ended by itself; see it run alone")
                 time.sleep(0.1)
+            before = [len(publications(spool)) for spool in spools]
             started, machine = time.time(), Machine([process.pid for process in processes])
             time.sleep(seconds)
+            while time.time() < started + LONGEST * seconds and any(  # a crowded machine
+                len(publications(spool)) < n + LEAST for spool, n in zip(spools, before, strict=True)
+            ):
+                time.sleep(0.2)
             (cpu, others), ended = machine.read(), time.time()
             memory = peak_memory(processes[0].pid)
         finally:
@@ -155,8 +163,8 @@ def produce(productions: int, workers: int, seconds: float, options: list[str]) 
         per_second, rows = 0.0, 0
         for spool in spools:
             inside = [record for record in publications(spool) if started <= record["unix_time"] <= ended]
-            if len(inside) < 3:
-                raise SystemExit(f"fewer than three shards in {seconds:g} s; give more --seconds")
+            if len(inside) < LEAST:
+                raise SystemExit(f"fewer than {LEAST} shards in {LONGEST * seconds:g} s; give more --seconds")
             rows += sum(record["rows"] for record in inside)
             span = inside[-1]["unix_time"] - inside[0]["unix_time"]
             per_second += sum(record["rows"] for record in inside[1:]) / span
