@@ -48,8 +48,12 @@ WEAKEST_PEAK = 1e-9
 MAX_REFLECTIONS = 5_000_000
 """More lines than this would not fit the memory of a worker."""
 
-MAX_TERMS = 20_000_000_000
-"""More (reflection, atom) terms than this would take longer than about ten seconds."""
+MAX_SECONDS = 10.0
+"""A crystal that takes longer than this is refused: a mistake, or nothing for one core."""
+
+SECONDS_PER_TERM = 2.5e-10
+"""Of a (reflection, atom) term, by the plane, coset and part of F (`group_tables`). Large cells on a 2.3 GHz core: P1
+0.8, P-1 0.8, P2_1/c 0.7, Pnma 1.2, R-3c 0.8, Fm-3m 1.4, P2_13 1.4, Ia-3d 3 times this."""
 
 
 class NoReflectionError(InputError):
@@ -253,7 +257,7 @@ class Simulator:
             lorentzian_fraction: that of the settings where not given.
 
         Raises:
-            InputError: more than `MAX_REFLECTIONS` or `MAX_TERMS`.
+            InputError: more than `MAX_REFLECTIONS` or `MAX_SECONDS`.
 
         """
         equivalents = self.groups.laue_order[number - 1] * (
@@ -263,11 +267,15 @@ class Simulator:
         sphere = 4.0 / 3.0 * math.pi * self.reach(share)[1] ** 1.5
         reflections = sphere * cell_volume(cell) / float(equivalents)
         terms = reflections * n_atoms
-        if reflections > MAX_REFLECTIONS or terms > MAX_TERMS:
+        planes = self.groups.plane_start[number] - self.groups.plane_start[number - 1]
+        cosets = self.groups.coset_start[number] - self.groups.coset_start[number - 1]
+        parts = 1 if self.groups.centric[number - 1] else 2
+        seconds = SECONDS_PER_TERM * float(planes * cosets * parts) * terms
+        if reflections > MAX_REFLECTIONS or seconds > MAX_SECONDS:
             raise InputError(
                 f"space group {number}, cell of {cell_volume(cell):.3g} Å^3, {n_atoms} atoms in the asymmetric "
-                f"unit: about {reflections:.2g} reflections and {terms:.2g} terms, more than {MAX_REFLECTIONS:.0e} "
-                f"and {MAX_TERMS:.0e}; take a smaller cell or a smaller 2theta range"
+                f"unit: about {reflections:.2g} reflections and {seconds:.2g} s for {terms:.2g} terms, more than "
+                f"{MAX_REFLECTIONS:.0e} or {MAX_SECONDS:g} s; take a smaller cell or a smaller 2theta range"
             )
 
 
