@@ -275,4 +275,5 @@ def scale_to_unit_maximum(y: Singles, out: Singles) -> bool:
     factor = np.float32(1.0) / grid[place]
     for i in range(out.size):
         out[i] = grid[i] * factor
+    out[place] = 1.0  # x (1 / x) may be rounded to less
     return True
