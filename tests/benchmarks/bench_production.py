@@ -135,16 +135,14 @@ def produce(productions: int, workers: int, seconds: float, options: list[str]) 
         spools = [Path(folder) / f"spool{number}" for number in range(productions)]
         begin = time.time()
         arguments = ["--workers", str(workers), "--rows-per-shard", str(ROWS), *options]
-        processes = [
-            subprocess.Popen(
-                [str(COMMAND), "produce", str(spool), "--seed", "1", *arguments], stderr=subprocess.DEVNULL
-            )
-            for spool in spools
-        ]
+        log = Path(folder) / "log"
+        with log.open("w") as stderr:
+            commands = [[str(COMMAND), "produce", str(spool), "--seed", "1", *arguments] for spool in spools]
+            processes = [subprocess.Popen(command, stderr=stderr) for command in commands]
         try:
             while any(len(publications(spool)) < 2 * max(1, workers) for spool in spools):
                 if any(process.poll() is not None for process in processes):
-                    raise SystemExit(f"xrdgen produce --workers {workers} ended by itself; see it run alone")
+                    raise SystemExit(f"xrdgen produce --workers {workers} ended by itself: {log.read_text()[-2000:]}")
                 time.sleep(0.1)
             before = [len(publications(spool)) for spool in spools]
             started, machine = time.time(), Machine([process.pid for process in processes])
