@@ -264,16 +264,16 @@ def scale_to_unit_maximum(y: Singles, out: Singles) -> bool:
     grid = y[LANES : LANES + out.size]
     bits = grid.view(np.int32)
     largest_bits = np.int32(0)
-    place = 0
     for i in range(bits.size):
         largest_bits = max(largest_bits, bits[i])
     if largest_bits == 0:
         out[:] = 0.0
         return False
-    while bits[place] != largest_bits:
-        place += 1
-    factor = np.float32(1.0) / grid[place]
+    largest = np.empty(1, np.int32)
+    largest[0] = largest_bits
+    one = np.float32(1.0)
+    # x (1 / x) may be rounded to less than 1: a little more, and no more than 1
+    factor = np.float32(1.0 + 2.0**-22) / largest.view(np.float32)[0]
     for i in range(out.size):
-        out[i] = grid[i] * factor
-    out[place] = 1.0  # x (1 / x) may be rounded to less
+        out[i] = min(grid[i] * factor, one)
     return True
