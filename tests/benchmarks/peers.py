@@ -234,7 +234,7 @@ def _cctbx() -> Peer:
         does="structure factors of the unique reflections; no intensities, lines or profiles",
         prepare=prepare,
         compare=compare,
-        measure="R of |F| (its form factors are IT 1992)",
+        measure="R of the structure factors (its form factors are IT 1992)",
         limit=0.08,
         repeats=3,
     )
@@ -280,7 +280,7 @@ def _gemmi() -> Peer:
         does="structure factors of the unique reflections, one call each; no intensities, lines or profiles",
         prepare=prepare,
         compare=compare,
-        measure="R of |F| (its form factors are IT 1992)",
+        measure="R of the structure factors (its form factors are IT 1992)",
         limit=0.08,
         repeats=1,
     )
