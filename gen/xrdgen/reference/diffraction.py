@@ -3,7 +3,8 @@
     symbol      meaning                                                     source
     I           |F|^2 (1 + cos^2 2 theta) / (sin^2 theta cos theta)         pymatgen, XRDCalculator (every hkl counts)
     FWHM        K lambda / (L cos theta), on the 2 theta axis               Scherrer (1918); Patterson (1939)
-    y           sum of I N(2 theta; position, sigma), maximum 1             paper, section 2.2
+    y           sum of I [(1 - eta) Gaussian + eta Lorentzian], maximum 1   paper, section 2.2 (eta = 0)
+    eta         share of the Lorentzian; both have area 1 and this FWHM     `SimulationSettings.lorentzian_fraction`
 
 # R lines    P grid points
 """
@@ -33,6 +34,9 @@ ABSENT = 1e-20
 
 LAST_TWO_THETA = 179.9
 """Degrees; the Lorentz factor diverges at 180."""
+
+LAST_TAIL = 170.0
+"""Degrees; Lorentzian tails of lines beyond are left out: intensity and width diverge together towards 180."""
 
 SAME_ANGLE = 1e-9
 """Lines within this of each other, in degrees, are one: equivalent reflections differ by rounding only."""
@@ -98,15 +102,19 @@ class ReferenceSimulator:
         if not (beyond < SEEN * widths).any():
             return None
         two_theta = grid.two_theta
+        eta = self.settings.lorentzian_fraction
         y = np.zeros(grid.n_points)
         for position, width, area in zip(positions, widths, areas, strict=True):
             near = slice(*np.searchsorted(two_theta, [position - SUMMED * width, position + SUMMED * width]))
             z = (two_theta[near] - position) / width
-            y[near] += area / (width * math.sqrt(2.0 * math.pi)) * np.exp(-0.5 * z**2)
+            y[near] += (1.0 - eta) * area / (width * math.sqrt(2.0 * math.pi)) * np.exp(-0.5 * z**2)
+            if eta > 0.0:
+                gamma = 0.5 * width / SIGMA_PER_FWHM
+                y += eta * area / (math.pi * gamma) / (1.0 + ((two_theta - position) / gamma) ** 2)
         return np.asarray(y / y.max())
 
     def _reach(self, crystallite_size: float) -> tuple[float, float]:
-        """Return the first and last 2theta (degrees) of lines whose peaks have a part on the grid.
+        """Return the first and last 2theta (degrees) of lines whose peaks have a part on the grid; tails have always.
 
         Near 180 degrees Scherrer's width diverges and would reach any grid again; that has no meaning and is left out.
         """
@@ -115,7 +123,10 @@ class ReferenceSimulator:
         grid = self.settings.grid
         first = angles[angles + widths >= grid.two_theta_min][0]
         out_of_reach = angles[(angles > grid.two_theta_max) & (angles - widths > grid.two_theta_max)]
-        return float(first), float(out_of_reach.min(initial=LAST_TWO_THETA))
+        last = float(out_of_reach.min(initial=LAST_TWO_THETA))
+        if self.settings.lorentzian_fraction > 0.0:
+            return 0.0, max(last, LAST_TAIL)
+        return float(first), last
 
 
 @contextmanager

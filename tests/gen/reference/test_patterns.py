@@ -16,9 +16,12 @@ from xrdcommon.shards.format import BLOCK_ROWS
 from xrdcommon.spool import Spool
 from xrdgen.crystals.settings import PRESETS, GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
+from xrdgen.diffraction.simulator import Simulator
 from xrdgen.embedded import resolve
 from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
 from xrdgen.production.rows import CrystalRows, redraw
+from xrdgen.reference.diffraction import ReferenceSimulator
+from xrdgen.reference.generator import ReferenceGenerator
 from xrdgen.reference.rows import ReferenceRows
 from xrdgen.statistics.model import Statistics
 
@@ -68,15 +71,37 @@ def test_rows_of_real_statistics_are_the_same(groups: str, preset: str, tmp_path
     compare_rows(spool, SampleIdentity(21, 0, 0, 0), int(20 * samples))
 
 
-def test_rows_of_all_groups_are_the_same(statistics: Statistics, tmp_path: Path, samples: float) -> None:
-    """Small cells, one crystal a group, another wavelength."""
-    statistics.save(tmp_path / "statistics.npz")
-    simulation = SimulationSettings(grid=COARSE, wavelength=1.7903, size_min=10.0, size_max=40.0)
+def test_patterns_of_all_groups_are_the_same(statistics: Statistics) -> None:
+    """Small cells, one crystal a group, another wavelength, Gaussian and pseudo-Voigt and Lorentzian peaks."""
+    settings = [
+        SimulationSettings(COARSE, wavelength=2.2897, size_min=10.0, size_max=40.0, lorentzian_fraction=eta)
+        for eta in (0.0, 0.35, 1.0)
+    ]
+    simulators = [(Simulator(s), ReferenceSimulator(s)) for s in settings]
     for group in range(1, 231):
-        settings = GeneratorSettings(space_groups=(group,), max_volume=400.0)
-        spool = make_spool(tmp_path / str(group), tmp_path / "statistics.npz", settings, simulation)
-        records = compare_rows(spool, SampleIdentity(21, 3, group, 0), max(1, int(samples)))
-        assert set(records["space_group"]) == {group}
+        generator = ReferenceGenerator(statistics, GeneratorSettings(space_groups=(group,), max_volume=1500.0))
+        identity = SampleIdentity(21, 3, group, 0)
+        crystal = generator.draw(identity, accept=lambda crystal: crystal.volume > 60.0)
+        fast, slow = simulators[group % 3]
+        size = slow.crystallite_size(identity)
+        assert fast.crystallite_size(identity) == size
+        expected = slow.pattern(crystal, size)
+        assert expected is not None
+        np.testing.assert_allclose(
+            fast.pattern(crystal.to_crystal(), size), expected, rtol=0.0, atol=PATTERN_TOLERANCE, err_msg=str(identity)
+        )
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="profile_kernels.largest_visible_height: an extinct line on the grid counts as seen (sample 5:0:0:19, group "
+    "60), so that the flank 8.7 sigma away of a line beyond it becomes a pattern; leave out heights below ABSENT F(000)^2",
+)
+def test_crystals_without_reflection_are_refused_alike(tmp_path: Path) -> None:
+    """Low angles: many cells have no reflection there, or systematically absent ones alone."""
+    settings, simulation = GeneratorSettings(space_groups=(14, 60, 70)), SimulationSettings(grid=Grid(5.0, 15.0, 0.05))
+    spool = make_spool(tmp_path / "spool", resolve("embedded:statistics"), settings, simulation)
+    compare_rows(spool, SampleIdentity(5, 0, 0, 0), 30)
 
 
 def test_a_sample_drawn_again_is_drawn_by_the_engine_of_its_spool(tmp_path: Path) -> None:
