@@ -113,3 +113,21 @@ def test_simulators_know_the_parameters_of_the_crystal(make_crystal):
     crystal = make_crystal(14, seed=3).with_b_iso(1.0)
     arrays = Simulator().arrays(crystal)
     np.testing.assert_array_equal(arrays.b_iso, np.ones(len(crystal.positions)))
+
+
+@pytest.mark.parametrize(("n_atoms", "elements"), [(160, [14]), (600, [8, 14, 26])])
+def test_a_large_triclinic_cell_is_the_exact_sum(n_atoms, elements, simulator):
+    # species of so many atoms are summed as matrix products, and 600 atoms in two portions
+    rng = np.random.default_rng(n_atoms)
+    crystal = Crystal(
+        space_group=1,
+        cell=np.array([9.0, 10.0, 11.5, 85.0, 95.0, 100.0]),
+        positions=rng.random((n_atoms, 3)),
+        atomic_numbers=rng.choice(elements, n_atoms),
+        occupancies=np.ones(n_atoms),
+        letters=np.zeros(n_atoms, dtype=np.int64),
+        sites=np.arange(n_atoms),
+    )
+    peaks = simulator.peaks(crystal)
+    expected = exact_f_squared(crystal, peaks.hkl, peaks.d)
+    np.testing.assert_allclose(peaks.f_squared, expected, rtol=1e-7, atol=1e-9 * expected.max())
