@@ -32,8 +32,8 @@ from xrdgen.crystals.random_kernels import start_stream, uniform
 from xrdgen.crystals.sampler_kernels import GROUP, NO_REFLECTION, CrystalArrays, refuse
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.diffraction.group_tables import GroupTables
-from xrdgen.diffraction.settings import ANGSTROMS_PER_NM
 from xrdgen.diffraction.reach_kernels import Instrument
+from xrdgen.diffraction.settings import ANGSTROMS_PER_NM
 from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.jit import kernel
 from xrdgen.symmetry.lattice_kernels import cell_volume
@@ -64,6 +64,7 @@ class Work(NamedTuple):
         pattern_counter: (4,) at which the pattern's stream of the next row begins.
         pattern_stream: (11,).
         weights: (A,).
+        b_iso: (A,) displacement parameters, all 0.
 
     """
 
@@ -71,6 +72,7 @@ class Work(NamedTuple):
     pattern_counter: NDArray[np.uint64]
     pattern_stream: NDArray[np.uint64]
     weights: NDArray[np.float64]
+    b_iso: NDArray[np.float64]
 
 
 class RowArrays(NamedTuple):
@@ -122,7 +124,7 @@ def simulate_crystal(
     crystal: CrystalArrays,
     crystallite_size: float,
     optics: Optics,
-    weights: NDArray[np.float64],
+    work: Work,
     pattern: NDArray[np.float32],
 ) -> bool:
     """Write the diffractogram (P,) of a drawn crystal; return False if no reflection reaches the grid.
@@ -133,20 +135,20 @@ def simulate_crystal(
         crystal: of the sampler.
         crystallite_size: nm.
         optics: see `Optics`.
-        weights: (A,) work space.
+        work: its weights are filled.
         pattern: (P,) filled.
 
     """
     first = tables.wyckoff_start[group - 1]
     n = crystal.n_sites[0]
     for i in range(n):
-        weights[i] = tables.multiplicity[first + crystal.letters[i]] / optics.groups.order[group - 1]
+        work.weights[i] = tables.multiplicity[first + crystal.letters[i]] / optics.groups.order[group - 1]
     return simulate_pattern(
         crystal.cell,
         crystal.positions[:n],
         crystal.atomic_numbers[:n],
-        np.zeros(n),  # no displacement parameters
-        weights[:n],
+        work.b_iso[:n],
+        work.weights[:n],
         group,
         crystallite_size * ANGSTROMS_PER_NM,
         optics.lorentzian_fraction,
@@ -196,7 +198,7 @@ def fill_rows(
                 return outcome
             group = draw.progress[GROUP]
             size = rows.crystallite_size[row]
-            if simulate_crystal(tables.sampler, group, draw.crystal, size, optics, work.weights, patterns[row]):
+            if simulate_crystal(tables.sampler, group, draw.crystal, size, optics, work, patterns[row]):
                 break
             refuse(draw.progress, rejections[group - 1], NO_REFLECTION)
         accepted[group - 1] += 1

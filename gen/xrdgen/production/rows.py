@@ -80,6 +80,7 @@ class CrystalRows:
             pattern_counter=np.zeros(4, dtype=np.uint64),
             pattern_stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
             weights=np.zeros(most),
+            b_iso=np.zeros(most),
         )
         self._rows = empty_rows(BLOCK_ROWS)
         self._reasons = REASONS
