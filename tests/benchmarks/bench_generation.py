@@ -77,7 +77,8 @@ def figures(report: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
     rows.append((what, "5,000 /s", "10,000 /s", f"{rate['one worker']:,.0f} /s", beside))
     over = production["two_over_one"]
     by_cpu = 2.0 * cpu["two workers"] / cpu["one worker"]
-    beside = f"{by_cpu:.2f} x by CPU seconds; independent productions {over['serial']:.2f} x, independent kernels {over['kernels']:.2f} x"
+    beside = f"{by_cpu:.2f} x by CPU seconds; independent productions {over['serial']:.2f} x"
+    beside += f", independent kernels {over['kernels']:.2f} x"
     rows.append(("two workers against one", "1.85 x", "1.95 x", f"{over['workers']:.2f} x", beside))
     beside = f"{100 * production['publication_share']:.0f} % of a worker's CPU time"
     rows.append(("publishing a diffractogram", "", "", f"{production['publication_microseconds']:.0f} us", beside))

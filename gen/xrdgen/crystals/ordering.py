@@ -37,4 +37,5 @@ def _to_parameters(primitive: PrimitiveTables) -> NDArray[np.float64]:
     thirtieths = 30.0 * np.linalg.pinv(primitive.rotation[primitive.start[:-1]])
     if np.abs(thirtieths - np.rint(thirtieths)).max() > 1e-9:
         raise ArithmeticError("a Wyckoff position whose pseudoinverse is not in thirtieths")
-    return np.rint(thirtieths) / 30.0
+    inverses: NDArray[np.float64] = np.rint(thirtieths) / 30.0
+    return inverses
