@@ -102,7 +102,7 @@ def test_wrong_spools_are_named(tmp_path: Path, spool: Spool) -> None:
     file = spool.layout.spool_file
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"xrdstream_spool": 99}))
-    with pytest.raises(SpoolError, match=r"format 99, this version knows 1; use the newer"):
+    with pytest.raises(SpoolError, match=r"format 99, this version knows 2; use the newer"):
         Spool.open(spool.path)
     file.write_text("{}")
     with pytest.raises(SpoolError, match="not one of a spool"):
@@ -172,7 +172,7 @@ def test_a_publication_cut_short_is_finished(spool: Spool, stream: Stream, how: 
     assert record is not None
     folder = spool.layout.temporary / record.token
     folder.mkdir()
-    (spool.layout.ready / record.name).rename(folder / "shard.tar")
+    (spool.layout.ready / record.name).rename(folder / "main.tar")
     assert counts(spool) == {"produced": 100, "ready": 100}
     if how == "owner tidies":
         assert stream.tidy() == 1
@@ -399,7 +399,7 @@ def test_a_damaged_shard_goes_to_quarantine(spool: Spool, stream: Stream) -> Non
         assert consumer.load(first) is None
         assert consumer.load(first) is None
         assert consumer.load(second) is not None
-        assert (spool.layout.quarantine / str(first)).exists()
+        assert (spool.layout.quarantined("main") / str(first)).exists()
         (entry,) = read_lines(spool.layout.quarantine_log)
         assert entry["name"] == str(first)
         assert "checksum" in entry["reason"]

@@ -310,7 +310,7 @@ def test_damaged_shards_are_put_aside(call: Any, world: Path, tmp_path: Path) ->
     result = audit(spool)
     assert (result.ok, result.produced, result.used, result.quarantined) == (True, 192, 64, 128)
     assert (result.lost, result.used_twice, result.ready, result.claimed) == (0, 0, 0, 0)
-    assert {cut.name, flipped.name} <= {path.name for path in spool.layout.quarantine.iterdir()}
+    assert {cut.name, flipped.name} <= {path.name for path in spool.layout.quarantined("main").iterdir()}
 
 
 def mounted(path: Path, options: str) -> Iterator[Path]:

@@ -21,7 +21,7 @@ def test_the_two_bare_commands(start: Any, run_command: Any, tmp_path: Path) -> 
         return json.loads(done.stdout)  # type: ignore[no-any-return]
 
     cores = len(os.sched_getaffinity(0))
-    ready = tmp_path / "spool" / "ready"
+    ready = tmp_path / "spool" / "ready" / "main"
     producer = start("xrdgen", "produce", "--workers", 256, cwd=tmp_path)
     producer.wait_for(lambda: ready.exists() and any(ready.iterdir()))
     assert producer.stop(signal.SIGINT) == 75, producer.said

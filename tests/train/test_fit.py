@@ -202,12 +202,12 @@ def test_bf16_learns_too(tmp_path: Path, make_spool: Any) -> None:
 
 def test_damaged_shard_is_left_out(tmp_path: Path, make_spool: Any, capsys: Any) -> None:
     spool = make_spool(shards=4)
-    victim = sorted((spool.path / "ready").iterdir())[1]
+    victim = sorted((spool.path / "ready" / "main").iterdir())[1]
     content = bytearray(victim.read_bytes())
     content[5000] ^= 1
     victim.write_bytes(content)
     fit(request(spool.path, tmp_path / "run", samples=448))
-    assert (spool.path / "quarantine" / victim.name).exists()
+    assert (spool.path / "quarantine" / "main" / victim.name).exists()
     assert "quarantine" in capsys.readouterr().err
     with np.load(tmp_path / "run" / "evaluation" / "synthetic.npz") as predictions:
         assert set(predictions["samples"]["shard"].tolist()) == {0, 2, 3}
@@ -256,7 +256,7 @@ def test_wrong_input(tmp_path: Path, make_spool: Any, make_fixed_set: Any) -> No
     for name in ("samples", "batch", "max_time", "learning_rate", "eval_every"):
         with pytest.raises(InputError, match="must be positive"):
             FitRequest(**{name: 0})
-    assert len(list((spool.path / "ready").iterdir())) == 3  # nothing claimed, nothing lost
+    assert len(list((spool.path / "ready" / "main").iterdir())) == 3  # nothing claimed, nothing lost
     assert (folder / "thesis.txt").read_text() == "mine"
     fit(request(spool.path, run, samples=128))
     with pytest.raises(InputError, match=r"batch was 64, now 32; learning_rate was 0.00\d+, now 0.5"):

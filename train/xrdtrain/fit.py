@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted, MissingFileError
-from xrdcommon.spool.layout import SPOOL_FILE
+from xrdcommon.spool.layout import MAIN, SPOOL_FILE, check_name
 from xrdcommon.spool.spool import Spool
 
 from xrdtrain import checkpoint
@@ -64,6 +64,7 @@ class FitRequest:
     init_from: Path | None = None
     seed: int | None = None
     classes: tuple[int, ...] | None = None
+    feed: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
@@ -124,8 +125,17 @@ def _train(
         if request.classes is not None:
             raise InputError("--classes: a spool's classes are those it was made with; only for a fixed set")
         order_file = run / "claims.jsonl"
-        source = SpoolSource(Spool.open(place), run_id=run_id, order_file=order_file, batch=batch, ranks=ranks)
+        source = SpoolSource(
+            Spool.open(place),
+            run_id=run_id,
+            order_file=order_file,
+            batch=batch,
+            ranks=ranks,
+            feed=_feed(request, before),
+        )
     else:
+        if request.feed is not None:
+            raise InputError("--feed: a queue of a spool; a fixed set has none")
         chosen = request.classes or (before.classes if before else None)
         source = FixedSource(place, batch=batch, seed=seed, ranks=ranks, cache=run / "cache", classes=chosen)
     if batch < ranks.world:
@@ -234,6 +244,22 @@ def _source_place(request: FitRequest, before: RunConfig | None) -> Path:
     if before is not None:
         return Path(before.source)
     return Path(os.environ.get("XRD_SPOOL") or "spool").absolute()
+
+
+def _feed(request: FitRequest, before: RunConfig | None) -> str:
+    """Return the queue of the spool asked for, else the run's, else the main one.
+
+    Raises:
+        InputError: not a name, or the run reads another feed.
+
+    """
+    feed = None if request.feed is None else check_name(request.feed, "feed")
+    if before is None:
+        return feed or MAIN
+    reads = str(before.origin.get("feed", MAIN))
+    if feed not in (None, reads):
+        raise InputError(f"--feed {feed}: the run reads feed '{reads}'; take another --run for another feed")
+    return reads
 
 
 def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None, stop: StopRequest) -> None:

@@ -1,9 +1,10 @@
 """Audit: every sample that was ever published is used once, or lies somewhere, or is named as lost.
 
-    produced = used + ready + claimed + quarantined + lost          (samples)
+    produced = used + ready + claimed + quarantined + discarded + lost          (samples)
 
-It is computed from the publication records on one side and the trainings' notes and the folders on the other,
-while production and training go on.
+The sum holds for each feed, to which what counts as produced is what was delivered; with several feeds the totals are
+sums over them. It is computed from the publication records on one side and the trainings' notes and the folders on
+the other, while production and training go on.
 
 Beside the samples it counts the crystals that spglib was asked about again after the exact symmetry test had confirmed
 them, and those that it refuted. A refuted crystal was thrown away and drawn again, so it is in no shard and `ok`, which
@@ -20,34 +21,31 @@ from typing import Any
 from xrdcommon.errors import MissingFileError
 from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.backlog import claim_folders, names_in
+from xrdcommon.spool.feeds import discarded, removing
 from xrdcommon.spool.layout import Layout
 from xrdcommon.spool.records import Record, RecordCache, rechecks
 from xrdcommon.spool.spool import Spool
-from xrdcommon.spool.usage import all_used, partly_used
+from xrdcommon.spool.usage import Notes, all_notes, feed_of
 
 _LOOKS = 3
 """A shard that moves against the order of the search may be missed; it is looked for so often."""
 
-_COUNTS = ("produced", "used", "used_twice", "ready", "claimed", "quarantined", "lost")
+_COUNTS = ("produced", "used", "used_twice", "ready", "claimed", "quarantined", "discarded", "lost")
 
 
 @dataclass
-class Audit:
-    """Result of an audit; counts are samples, but for the lists of names.
+class FeedAudit:
+    """What became of the samples delivered to one feed.
 
     Attributes:
-        produced: published.
+        produced: delivered.
         used: consumed in the surviving lineage of a training's checkpoints.
         used_twice: consumed more than once.
         ready: waiting for a training, including publications about to become visible.
         claimed: held by trainings, not yet used.
         quarantined: in damaged shards, unless used before the damage.
-        lost: published, and neither used nor to be found.
-        lost_shards: the names of those.
-        used_twice_shards: names of shards used more than once.
-        unexplained: shard files or notes of use that no record accounts for.
-        rechecked: crystals (not samples) that the exact symmetry test confirmed and spglib was asked about again.
-        refuted: those of them that spglib did not confirm; they are in no shard.
+        discarded: given up on purpose: by a training after a crash, or with a feed that was removed.
+        lost: delivered, and neither used nor to be found.
 
     """
 
@@ -57,7 +55,33 @@ class Audit:
     ready: int = 0
     claimed: int = 0
     quarantined: int = 0
+    discarded: int = 0
     lost: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Every sample has its one place."""
+        places = self.used + self.ready + self.claimed + self.quarantined + self.discarded + self.lost
+        return places == self.produced
+
+
+@dataclass
+class Audit(FeedAudit):
+    """Result of an audit; counts are samples, but for the lists of names.
+
+    Attributes:
+        made: published; as `produced`, but once each, to however many feeds they were delivered.
+        feeds: the counts of each feed.
+        lost_shards: names of shards lost, and of which feed where there are several.
+        used_twice_shards: those used more than once.
+        unexplained: shard files or notes of use that no record accounts for.
+        rechecked: crystals (not samples) that the exact symmetry test confirmed and spglib was asked about again.
+        refuted: those of them that spglib did not confirm; they are in no shard.
+
+    """
+
+    made: int = 0
+    feeds: dict[str, FeedAudit] = field(default_factory=dict)
     lost_shards: list[str] = field(default_factory=list)
     used_twice_shards: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
@@ -66,10 +90,9 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Nothing used twice, nothing lost, nothing unexplained, and the sum is right."""
-        accounted = self.used + self.ready + self.claimed + self.quarantined + self.lost
+        """Nothing used twice, nothing lost, nothing unexplained, and the sum is right for every feed."""
         faults = self.used_twice or self.lost or self.unexplained
-        return not faults and accounted == self.produced
+        return not faults and all(feed.balanced for feed in self.feeds.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, `ok` first."""
@@ -77,7 +100,14 @@ class Audit:
 
     def lines(self) -> list[str]:
         """Write the result for people."""
-        text = [f"{name:12} {getattr(self, name)}" for name in _COUNTS]
+        if len(self.feeds) > 1:
+            text = [f"{'':12} {'all':>12}" + "".join(f" {name:>12}" for name in self.feeds)]
+            for name in _COUNTS:
+                each = "".join(f" {getattr(feed, name):12}" for feed in self.feeds.values())
+                text.append(f"{name:12} {getattr(self, name):12}{each}")
+        else:
+            shown = [name for name in _COUNTS if name != "discarded" or self.discarded]
+            text = [f"{name:12} {getattr(self, name)}" for name in shown]
         text += [f"lost: {name}" for name in self.lost_shards]
         text += [f"used twice: {name}" for name in self.used_twice_shards]
         text += [f"unexplained: {name}" for name in self.unexplained]
@@ -93,31 +123,51 @@ def recheck_line(rechecked: int, refuted: int) -> str:
 
 @dataclass
 class _Places:
-    """Where shards were seen in one look; `used` holds the rows noted by each run, or by each note of one."""
+    """Where one feed's shards were seen in one look.
 
-    temporary: set[str]
-    ready: set[str]
-    claimed: set[str]
-    quarantined: set[str]
-    used: dict[str, list[int]]
+    Attributes:
+        temporary: drafts (their tokens) with a file that is to move to the feed.
+        ready: in its queue.
+        claimed: held by its trainings.
+        quarantined: damaged.
+        notes: of its trainings.
+        discarded: rows of the shards thrown away with it.
+
+    """
+
+    temporary: set[str] = field(default_factory=set)
+    ready: set[str] = field(default_factory=set)
+    claimed: set[str] = field(default_factory=set)
+    quarantined: set[str] = field(default_factory=set)
+    notes: dict[str, list[Notes]] = field(default_factory=lambda: defaultdict(list))
+    discarded: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        """All shards that are anywhere."""
+        return self.ready | self.claimed | self.quarantined | self.notes.keys() | self.discarded.keys()
 
 
-def _look(layout: Layout) -> _Places:
+def _look(layout: Layout) -> dict[str, _Places]:
     """See where everything is, in the order in which shards move, so that none slips by."""
-    temporary = {folder.name.removesuffix("-taken") for folder in layout.temporary.glob("p*")}
-    ready = {str(name) for name in names_in(layout.ready)}
-    claimed = {str(name) for _, _, folder in claim_folders(layout) for name in names_in(folder)}
-    quarantined = {str(name) for name in names_in(layout.quarantine)}
-    partly = list(partly_used(layout))
-    used: dict[str, list[int]] = defaultdict(list)
-    whole: set[tuple[str, str]] = set()
-    for use in all_used(layout):
-        used[use.name].append(use.rows)
-        whole.add((use.name, use.run_id))
-    for use in partly:
-        if (use.name, use.run_id) not in whole:  # a crash may leave the note of the part behind that of the whole
-            used[use.name].append(use.rows)
-    return _Places(temporary, ready, claimed, quarantined, used)
+    places: dict[str, _Places] = defaultdict(_Places)
+    for folder in layout.temporary.glob("p*"):
+        token = folder.name.removesuffix("-taken")
+        for taken in (folder, folder.with_name(f"{token}-taken")):
+            for file in taken.glob("*.tar"):
+                places[file.stem].temporary.add(token)
+    for feed in layout.feed_names():
+        queues = (layout.feed(feed), removing(layout, feed))
+        places[feed].ready = {str(name) for folder in queues for name in names_in(folder)}
+    for run_id, _, folder in claim_folders(layout):
+        places[feed_of(layout.consumer(run_id))].claimed |= {str(name) for name in names_in(folder)}
+    for feed in layout.feed_names():
+        places[feed].quarantined = {str(name) for name in names_in(layout.quarantined(feed))}
+        places[feed].discarded = dict(discarded(layout, feed))
+    for notes in all_notes(layout):
+        for name in notes.names:
+            places[notes.feed].notes[name].append(notes)
+    return places
 
 
 def audit(spool: Spool, cache: RecordCache | None = None) -> Audit:
@@ -134,7 +184,7 @@ def audit(spool: Spool, cache: RecordCache | None = None) -> Audit:
         cache.refresh()
         records = {record.name: record for _, _, record in cache}
         places = _look(layout)
-        result = _account(records, places)
+        result = _account(records, places, layout.feed_names())
         if not result.lost:
             break
     result.unexplained = _unexplained(layout, records, places)
@@ -142,42 +192,73 @@ def audit(spool: Spool, cache: RecordCache | None = None) -> Audit:
     return result
 
 
-def _account(records: dict[str, Record], places: _Places) -> Audit:
-    """Give every sample of every record its one place; a later state counts before an earlier one."""
-    result = Audit()
+def _account(records: dict[str, Record], places: dict[str, _Places], feeds: list[str]) -> Audit:
+    """Give every sample of every record its one place in each feed."""
+    result = Audit(feeds={feed: FeedAudit() for feed in feeds})
+    several = len(feeds) > 1
     for name, record in sorted(records.items()):
-        uses = places.used.get(name, [0])
-        most = max(uses)
-        rest = record.rows - most
-        result.produced += record.rows
-        result.used += most
-        if len(uses) > 1:
-            result.used_twice += sum(uses) - most
-            result.used_twice_shards.append(name)
-        if name in places.quarantined:
-            result.quarantined += rest
-        elif name in places.claimed:
-            result.claimed += rest
-        elif name in places.ready or record.token in places.temporary:
-            result.ready += rest
-        elif rest:
-            result.lost += rest
-            result.lost_shards.append(name)
+        result.made += record.rows
+        for feed in record.feeds:
+            counts = result.feeds.setdefault(feed, FeedAudit())
+            lost, twice = _place(counts, places.get(feed, _Places()), record)
+            label = f"{name} of feed {feed}" if several else name
+            result.lost_shards += [label] if lost else []
+            result.used_twice_shards += [label] if twice else []
+    for counts in result.feeds.values():
+        for count in _COUNTS:
+            setattr(result, count, getattr(result, count) + getattr(counts, count))
     return result
 
 
-def _unexplained(layout: Layout, records: dict[str, Record], places: _Places) -> list[str]:
-    """Return shards without a record of their own, and used ones that could be used again."""
-    present = places.ready | places.claimed | places.quarantined | places.used.keys()
-    strange = [name for name in present - records.keys() if not _has_record(layout, name)]
-    again = [name for name in places.ready & places.used.keys() if (layout.ready / name).exists()]
-    return sorted({*strange, *again})
+def _place(counts: FeedAudit, places: _Places, record: Record) -> tuple[int, int]:
+    """Add one shard to a feed's counts, a later state before an earlier one; return samples lost and used twice."""
+    name = record.name
+    uses, given_up = [0], places.discarded.get(name, 0)
+    for notes in places.notes.get(name, []):
+        used, discarded_rows = notes.counts(name)
+        given_up += discarded_rows
+        if used:
+            uses.append(used)
+    most = max(uses)
+    twice = sum(uses) - most
+    rest = max(0, record.rows - most - given_up)  # less than 0: used and discarded too, the sum will not be right
+    counts.produced += record.rows
+    counts.used += most
+    counts.used_twice += twice
+    counts.discarded += given_up
+    lost = 0
+    if name in places.quarantined:
+        counts.quarantined += rest
+    elif name in places.claimed:
+        counts.claimed += rest
+    elif name in places.ready or record.token in places.temporary:
+        counts.ready += rest
+    else:
+        lost = rest
+    counts.lost += lost
+    return lost, twice
 
 
-def _has_record(layout: Layout, name: str) -> bool:
+def _unexplained(layout: Layout, records: dict[str, Record], places: dict[str, _Places]) -> list[str]:
+    """Return shards without a record of their own, or in a feed that got none, and used ones that could be used again.
+
+    Used and still in the queue it came from: a shard that another training of the feed could claim.
+    """
+    strange: set[str] = set()
+    for feed, here in places.items():
+        for name in here.names:
+            record = records.get(name) or _record_of(layout, name)
+            if record is None or feed not in record.feeds:
+                strange.add(name)
+        strange |= {name for name in here.ready & here.notes.keys() if (layout.feed(feed) / name).exists()}
+    return sorted(strange)
+
+
+def _record_of(layout: Layout, name: str) -> Record | None:
     """Look again: the shard may have been published after the records were read."""
     shard = ShardName.parse(name)
     try:
-        return Record.read(layout.record(shard.producer, shard.shard)).name == name
+        record = Record.read(layout.record(shard.producer, shard.shard))
     except MissingFileError:
-        return False
+        return None
+    return record if record.name == name else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from xrdcommon.errors import InputError
 from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.layout import Layout
+from xrdcommon.spool.usage import feed_of
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
@@ -42,7 +43,11 @@ def format_bytes(size: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Shards that wait to be claimed, and those claimed and not yet deleted."""
+    """Shards that wait to be claimed, and those claimed and not yet deleted.
+
+    Over several feeds a shard is one file however many queues it lies in. It counts once, as ready while it is ready
+    anywhere, until the slowest feed has used it.
+    """
 
     shards: int = 0
     bytes: int = 0
@@ -125,10 +130,17 @@ def claim_folders(layout: Layout) -> Iterator[tuple[str, int, Path]]:
             yield run_id, int(epoch), layout.claimed / name
 
 
-def measure(layout: Layout) -> Backlog:
-    """Count ready and claimed shards (claimed ones first, so that none moving on is missed)."""
-    ready = names_in(layout.ready)
-    claimed = [name for _, _, folder in claim_folders(layout) for name in names_in(folder)]
+def measure(layout: Layout, feed: str | None = None) -> Backlog:
+    """Count ready and claimed shards, of one feed or of all (ready ones first: one moving on counts at least once)."""
+    names = layout.feed_names() if feed is None else [feed]
+    ready = {name for each in names for name in names_in(layout.feed(each))}
+    claimed = {
+        name
+        for run_id, _, folder in claim_folders(layout)
+        if feed is None or feed_of(layout.consumer(run_id)) == feed
+        for name in names_in(folder)
+    }
+    claimed -= ready
     return Backlog(
         len(ready),
         sum(name.bytes for name in ready),

@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING
 
 from xrdcommon import console
 from xrdcommon.errors import CorruptShardError, InputError, MissingFileError, SpoolError
-from xrdcommon.files import fsync_dir, read_json, write_json
+from xrdcommon.files import fsync_dir, write_json
 from xrdcommon.shards.format import ShardName
 from xrdcommon.shards.reader import Shard, read_shard
 from xrdcommon.spool.backlog import claim_folders, names_in
-from xrdcommon.spool.journal import append_lines, explain_refusals, move
-from xrdcommon.spool.layout import Layout
-from xrdcommon.spool.lease import Lease
-from xrdcommon.spool.usage import read_used
+from xrdcommon.spool.feeds import feeds, is_removed
+from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, make_folder, move
+from xrdcommon.spool.layout import MAIN, Layout
+from xrdcommon.spool.lease import PATIENCE, Lease
+from xrdcommon.spool.usage import coverage_epochs, coverage_file, feed_of, read_coverage, read_notes, read_used
 
 if TYPE_CHECKING:
     from xrdcommon.spool.spool import Spool
@@ -47,10 +48,11 @@ QUARANTINE_LEAST = 3
 class Consumer:
     """One incarnation of a training on a spool; start it with `Spool.consumer`."""
 
-    def __init__(self, spool: Spool, run_id: str, lease: Lease) -> None:
+    def __init__(self, spool: Spool, run_id: str, feed: str, lease: Lease) -> None:
         self._spool = spool
         self._layout: Layout = spool.layout
         self.run_id = run_id
+        self.feed = feed
         self._lease = lease
         self.epoch = lease.epoch
         self._folder = self._layout.consumer(run_id)
@@ -62,17 +64,19 @@ class Consumer:
         self._quarantined = 0
 
     @classmethod
-    def start(cls, spool: Spool, run_id: str) -> Consumer:
+    def start(cls, spool: Spool, run_id: str, feed: str = MAIN, *, patience: float = PATIENCE) -> Consumer:
         """Take the lease of a run, and with it all that its earlier incarnations held."""
         folder = spool.layout.consumer(run_id)
+        if not spool.layout.feed(feed).is_dir():
+            raise SpoolError(f"{spool.path}: no feed '{feed}'; there are {', '.join(feeds(spool.layout))}")
         with explain_refusals(spool.path):
             folder.mkdir(exist_ok=True)
-            lease = Lease.acquire(folder, spool.layout.temporary)
+            lease = Lease.acquire(folder, spool.layout.temporary, patience=patience)
         if lease is None:
             raise SpoolError(
                 f"{spool.path}: another running process trains as '{run_id}'; stop it or take another run name"
             )
-        consumer = cls(spool, run_id, lease)
+        consumer = cls(spool, run_id, feed, lease)
         try:
             with explain_refusals(spool.path):
                 consumer._take_over()
@@ -83,6 +87,13 @@ class Consumer:
 
     def _take_over(self) -> None:
         """Move the claims of earlier epochs here (their processes lose access), finish what they began."""
+        create_once(self._folder / "feed.json", {"feed": self.feed}, self._layout.temporary)
+        before = feed_of(self._folder)
+        if before != self.feed:
+            raise SpoolError(
+                f"{self._spool.path}: run '{self.run_id}' reads feed '{before}', not '{self.feed}'; "
+                "take another run name for another feed"
+            )
         for run_id, epoch, path in claim_folders(self._layout):
             if run_id == self.run_id and epoch < self.epoch:
                 if not self._claims.exists():
@@ -93,20 +104,27 @@ class Consumer:
                 path.rmdir()
         self._claims.mkdir(exist_ok=True)
         fsync_dir(self._layout.claimed)
+        # Each incarnation has its own file of coverage: one that wakes up late writes where nobody looks any more.
+        self._write_coverage(read_coverage(self._folder), step=None)
         # From this line on entries of earlier epochs are void: a process that wakes up late counts for nothing.
         append_lines(self._used_file, [{"epoch": self.epoch, "opened": time.time(), "pid": os.getpid()}])
         self._used = {entry.name for entry in read_used(self._used_file)}
-        with contextlib.suppress(MissingFileError):
-            self._partly = {name: int(rows) for name, rows in read_json(self._coverage_file)["rows"].items()}
+        for epoch in coverage_epochs(self._folder):
+            if epoch < self.epoch:
+                coverage_file(self._folder, epoch).unlink(missing_ok=True)
         self._delete_used()
+
+    def _write_coverage(self, rows: dict[str, int], step: int | None) -> None:
+        write_json(coverage_file(self._folder, self.epoch), {"epoch": self.epoch, "step": step, "rows": rows})
+        self._partly = rows
 
     @property
     def _used_file(self) -> Path:
         return self._folder / "used.jsonl"
 
     @property
-    def _coverage_file(self) -> Path:
-        return self._folder / "coverage.json"
+    def _quarantine(self) -> Path:
+        return self._layout.quarantined(self.feed)
 
     def verify(self) -> None:
         """Make sure that this process still owns the run; call it before writing a checkpoint.
@@ -118,17 +136,25 @@ class Consumer:
         self._lease.verify()
 
     def claim(self, n: int) -> list[ShardName]:
-        """Take up to n ready shards, lowest shard numbers first; an empty list where none is ready."""
+        """Take up to n ready shards, lowest shard numbers first; an empty list where none is ready.
+
+        Raises:
+            SpoolError: another process took over, or the feed was removed and nothing will come any more.
+
+        """
         claimed: list[ShardName] = []
+        ready = self._layout.feed(self.feed)
         with self._lock:
             self.verify()
-            for name in names_in(self._layout.ready):
+            for name in names_in(ready):
                 if len(claimed) >= n:
                     break
-                if move(self._layout.ready / str(name), self._claims / str(name)):
+                if move(ready / str(name), self._claims / str(name)):
                     claimed.append(name)
             if claimed:
                 fsync_dir(self._claims)
+            elif n > 0 and is_removed(self._layout, self.feed):
+                raise SpoolError(f"{self._spool.path}: feed '{self.feed}' was removed; nothing comes any more")
         return claimed
 
     def held(self) -> list[ShardName]:
@@ -155,7 +181,7 @@ class Consumer:
             if shard.configuration_hash != self._spool.configuration_hash or shard.run != self._spool.root_seed:
                 raise CorruptShardError(f"{path}: made for another spool")
         except MissingFileError:
-            if (self._layout.quarantine / str(name)).exists():
+            if (self._quarantine / str(name)).exists():
                 return None
             self.verify()
             raise SpoolError(
@@ -176,19 +202,21 @@ class Consumer:
                 "name": str(name),
                 "rows": name.rows,
                 "run": self.run_id,
+                "feed": self.feed,
                 "reason": reason,
                 "unix_time": time.time(),
             }
             append_lines(self._layout.quarantine_log, [entry])
-            move(self._claims / str(name), self._layout.quarantine / str(name))
-            fsync_dir(self._layout.quarantine)
+            make_folder(self._quarantine)
+            move(self._claims / str(name), self._quarantine / str(name))
+            fsync_dir(self._quarantine)
             self._quarantined += 1
             damaged, seen = self._quarantined, self._loaded + self._quarantined
         console.say(f"damaged shard put into quarantine: {reason}")
         if damaged >= QUARANTINE_LEAST and damaged > QUARANTINE_SHARE * seen:
             raise SpoolError(
-                f"{self._layout.quarantine}: {damaged} of {seen} shards are damaged; check the disk or network, "
-                "then go on (the damaged ones are kept there, log.jsonl has the reasons)"
+                f"{self._quarantine}: {damaged} of {seen} shards are damaged; check the disk or network, "
+                "then go on (the damaged ones are kept there, quarantine/log.jsonl has the reasons)"
             )
 
     def cover(self, used: Mapping[str, int], step: int) -> None:
@@ -212,7 +240,7 @@ class Consumer:
             for file, name in names.items():
                 if not 0 <= used[file] <= name.rows:
                     raise InputError(f"{file}: {used[file]} rows used of {name.rows}")
-                in_place = (self._claims / file).exists() or (self._layout.quarantine / file).exists()
+                in_place = (self._claims / file).exists() or (self._quarantine / file).exists()
                 if not in_place:
                     raise SpoolError(f"{file}: not held by run '{self.run_id}'; its checkpoint is of another spool?")
             full = [name for file, name in names.items() if used[file] == name.rows]
@@ -228,8 +256,38 @@ class Consumer:
             self._delete_used()
             coverage = {file: rows for file, rows in {**self._partly, **partly}.items() if file not in self._used}
             if coverage != self._partly:
-                write_json(self._coverage_file, {"epoch": self.epoch, "step": step, "rows": coverage})
-                self._partly = coverage
+                self._write_coverage(coverage, step)
+
+    def discard(self, rows: Mapping[str, tuple[int, int]]) -> None:
+        """Give rows up for ever: they are neither used nor lost, and the audit counts them as discarded.
+
+        When this returns, the note is durable. Rows that a training passes (see `cover`) although they are noted here
+        do not count as used. Repeating a call changes nothing. A shard is not deleted before it is covered.
+
+        Args:
+            rows: shard file name -> first and last row (excluded) given up.
+
+        Raises:
+            InputError: rows that the shard does not have.
+            SpoolError: a shard that this run does not hold, or the run was taken over.
+            DiskFullError: no space for the note.
+
+        """
+        with self._lock:
+            self.verify()
+            held = {str(name): name for name in self.held()}
+            for file, (first, last) in rows.items():
+                if file not in held:
+                    raise SpoolError(f"{file}: not held by run '{self.run_id}'; nothing of it is given up")
+                if not 0 <= first < last <= held[file].rows:
+                    raise InputError(f"{file}: rows {first} to {last} given up of {held[file].rows}")
+            append_lines(
+                self._used_file,
+                (
+                    {"epoch": self.epoch, "discarded": file, "first": first, "last": last, "unix_time": time.time()}
+                    for file, (first, last) in rows.items()
+                ),
+            )
 
     def _delete_used(self) -> None:
         """Delete what is noted as used, among the claims only and in the spool that was opened only."""
@@ -245,12 +303,14 @@ class Consumer:
 
     def release(self) -> None:
         """End normally: untouched shards become ready again, partly used ones stay with this run."""
+        ready = self._layout.feed(self.feed)
         with self._lock:
             self.verify()
+            touched = read_notes(self._folder).names
             for name in self.held():
-                if not self.rows_used(name):
-                    move(self._claims / str(name), self._layout.ready / str(name))
-            fsync_dir(self._layout.ready)
+                if str(name) not in touched:
+                    move(self._claims / str(name), ready / str(name))
+            fsync_dir(ready)
             with contextlib.suppress(OSError):  # not empty: partly used shards
                 self._claims.rmdir()
             self.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from xrdcommon.errors import InputError
 
-SPOOL_FORMAT = 1
+SPOOL_FORMAT = 2
 """Version of the layout and of the protocol."""
 
 RECORDS_PER_FOLDER = 1000
@@ -17,19 +18,22 @@ RECORDS_PER_FOLDER = 1000
 SPOOL_FILE = "spool.json"
 CREATING_FILE = "spool.json.creating"
 
-_RUN_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+MAIN = "main"
+"""The feed that every spool has from its first moment."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
-def check_run_id(run_id: str) -> str:
-    """Return the name of a training if it can be part of a file name.
+def check_name(name: str, what: str = "run id") -> str:
+    """Return the name of a training or feed if it can be part of a file name.
 
     Raises:
         InputError: empty, too long or with other characters than letters, digits, `.`, `_` and `-`.
 
     """
-    if _RUN_ID.fullmatch(run_id) is None:
-        raise InputError(f"run id '{run_id}': use 1 to 100 letters, digits, '.', '_' and '-', not '.' or '-' first")
-    return run_id
+    if _NAME.fullmatch(name) is None:
+        raise InputError(f"{what} '{name}': use 1 to 100 letters, digits, '.', '_' and '-', not '.' or '-' first")
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,24 @@ class Layout:
         return self.root / SPOOL_FILE
 
     @property
-    def ready(self) -> Path:
-        """Published shards that nobody has claimed."""
+    def feeds(self) -> Path:
+        """Queues of published shards, a folder each."""
         return self.root / "ready"
+
+    def feed(self, name: str) -> Path:
+        """Published shards that no training of this feed has claimed."""
+        return self.feeds / name
+
+    def feed_names(self) -> list[str]:
+        """Return the names of all feeds that ever were, sorted."""
+        return sorted(
+            entry.name for entry in os.scandir(self.feeds) if entry.is_dir() and _NAME.fullmatch(entry.name) is not None
+        )
+
+    @property
+    def ready(self) -> Path:
+        """The queue of the main feed."""
+        return self.feed(MAIN)
 
     @property
     def claimed(self) -> Path:
@@ -55,7 +74,7 @@ class Layout:
 
     @property
     def quarantine(self) -> Path:
-        """Damaged shards."""
+        """Damaged shards, a folder each feed."""
         return self.root / "quarantine"
 
     @property
@@ -97,9 +116,13 @@ class Layout:
     def folders(self) -> tuple[Path, ...]:
         """All folders that a spool has from its first moment."""
         return (
-            *(self.ready, self.claimed, self.quarantine, self.temporary),
-            *(self.producers, self.consumers, self.control),
+            *(self.feeds, self.ready, self.claimed, self.quarantine, self.quarantined(MAIN)),
+            *(self.temporary, self.producers, self.consumers, self.control),
         )
+
+    def quarantined(self, feed: str) -> Path:
+        """Damaged shards of one feed."""
+        return self.quarantine / feed
 
     def stream(self, producer: int) -> Path:
         """Folder of one stream."""

@@ -7,6 +7,7 @@ it makes the same bytes; the record, created by an exclusive hard link, decides 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import socket
@@ -14,10 +15,11 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from xrdcommon.errors import DiskFullError, MissingFileError
+from xrdcommon.errors import DiskFullError, MissingFileError, SpoolError
 from xrdcommon.files import NO_SPACE, fsync_dir
 from xrdcommon.shards.format import stem
 from xrdcommon.shards.writer import ShardWriter
+from xrdcommon.spool.feeds import feeds
 from xrdcommon.spool.journal import create_once, explain_refusals, make_folder, move
 from xrdcommon.spool.lease import PATIENCE, Lease
 from xrdcommon.spool.records import Record, Rejections, streams
@@ -62,13 +64,17 @@ class Draft:
         return self
 
     def publish(self, rejections: Rejections) -> Record | None:
-        """Make the shard visible; return None where another maker has published it before.
+        """Make the shard visible in every feed; return None where another maker has published it before.
 
         Returns:
             The record of the publication.
 
         """
         name, digest = self.writer.finish()
+        layout = self._spool.layout
+        delivered = feeds(layout)
+        if not delivered:
+            raise SpoolError(f"{self._spool.path}: no feed to deliver to; the folders in ready/ have gone")
         record = Record(
             name=str(name),
             rows=name.rows,
@@ -79,9 +85,13 @@ class Draft:
             unix_time=time.time(),
             host=socket.gethostname(),
             rejections=rejections,
+            feeds=delivered,
         )
-        layout = self._spool.layout
         try:
+            files = [self._folder / _feed_file(feed) for feed in delivered]
+            (self._folder / _SHARD_FILE).rename(files[0])
+            for file in files[1:]:
+                os.link(files[0], file)
             # The file and its name must survive a power cut before the record can say where to find them.
             fsync_dir(self._folder)
             fsync_dir(layout.temporary)
@@ -119,19 +129,41 @@ class Draft:
 
 
 def finish(spool: Spool, record: Record) -> bool:
-    """Move a recorded shard to ready/; may be repeated by anybody at any time.
+    """Move a recorded shard to its feeds; may be repeated by anybody at any time.
+
+    The folder of the draft holds a file for each feed, and a rename happens once, so a shard that was used since is
+    never delivered again.
 
     Returns:
-        Whether the file was still to be moved.
+        Whether a file was still to be moved.
+
+    Raises:
+        SpoolError: the folder of a feed has gone.
 
     """
     layout = spool.layout
-    for folder in (layout.temporary / record.token, layout.temporary / (record.token + _TAKEN)):
-        with contextlib.suppress(FileNotFoundError):
-            (folder / _SHARD_FILE).rename(layout.ready / record.name)
-            fsync_dir(layout.ready)
-            return True
-    return False
+    moved: list[Path] = []
+    for feed in record.feeds:
+        for folder in (layout.temporary / record.token, layout.temporary / (record.token + _TAKEN)):
+            source, target = folder / _feed_file(feed), layout.feed(feed) / record.name
+            try:
+                source.rename(target)
+            except FileNotFoundError:
+                if source.exists():
+                    raise SpoolError(
+                        f"{target.parent}: the folder of a feed has gone; make it again (mkdir) and go on"
+                    ) from None
+            else:
+                moved.append(target.parent)
+                break
+    for folder in moved:
+        fsync_dir(folder)
+    return bool(moved)
+
+
+def _feed_file(feed: str) -> str:
+    """Name the file, inside a draft's folder, that is to move to a feed."""
+    return f"{feed}.tar"
 
 
 def finish_shard(spool: Spool, producer: int, shard: int) -> Record | None:
@@ -164,15 +196,23 @@ class Stream:
         with explain_refusals(spool.path):
             while True:
                 for number in streams(spool.layout):
-                    folder = spool.layout.stream(number)
-                    lease = Lease.acquire(folder, spool.layout.temporary, patience=patience)
-                    if lease is not None:
-                        stream = cls(spool, number, lease)
-                        for old in folder.glob("skip.*"):
-                            old.unlink(missing_ok=True)
-                        stream.tidy()
+                    stream = cls.adopt(spool, number, patience=patience)
+                    if stream is not None:
                         return stream
                 make_folder(spool.layout.stream(max(streams(spool.layout), default=-1) + 1))
+
+    @classmethod
+    def adopt(cls, spool: Spool, number: int, *, patience: float = PATIENCE) -> Stream | None:
+        """Own a stream and tidy up behind its last owner; None where that one lives."""
+        folder = spool.layout.stream(number)
+        lease = Lease.acquire(folder, spool.layout.temporary, patience=patience)
+        if lease is None:
+            return None
+        stream = cls(spool, number, lease)
+        for old in folder.glob("skip.*"):
+            old.unlink(missing_ok=True)
+        stream.tidy()
+        return stream
 
     def prepare(self, shard: int) -> None:
         """Make the folder of a shard's record before the shard is ordered.
@@ -204,6 +244,9 @@ class Stream:
             if folder != taken and not move(folder, taken):
                 continue
             shard = int(token.partition("-")[2].partition(".")[0])
+            # A maker may be linking its record at this moment; without its draft it no longer can.
+            for draft in taken.glob(".*"):
+                draft.unlink(missing_ok=True)
             with contextlib.suppress(MissingFileError):
                 record = Record.read(spool.layout.record(self.number, shard))
                 finished += record.token == token and finish(spool, record)

@@ -10,7 +10,7 @@ from typing import Any
 
 from xrdcommon.errors import MissingFileError
 from xrdcommon.files import read_json
-from xrdcommon.spool.layout import Layout
+from xrdcommon.spool.layout import MAIN, Layout
 
 Rejections = dict[str, dict[str, int]]
 """Space group -> outcome ("accepted" or the reason) -> number of crystals drawn."""
@@ -33,6 +33,7 @@ class Record:
         unix_time: when it was published, by its maker's clock; for people.
         host: where it was made.
         rejections: crystals accepted and rejected on the way, by space group.
+        feeds: queues it is delivered to, a file each in the folder `token`.
 
     """
 
@@ -45,6 +46,7 @@ class Record:
     unix_time: float
     host: str
     rejections: Rejections = field(default_factory=dict)
+    feeds: list[str] = field(default_factory=lambda: [MAIN])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

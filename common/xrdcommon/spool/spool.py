@@ -16,7 +16,8 @@ from xrdcommon.errors import FormatError, MissingFileError, SpoolError
 from xrdcommon.grid import Grid
 from xrdcommon.spool import backlog
 from xrdcommon.spool.journal import create_once, explain_refusals, make_folder
-from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FILE, SPOOL_FORMAT, Layout, check_run_id
+from xrdcommon.spool.layout import CREATING_FILE, MAIN, SPOOL_FILE, SPOOL_FORMAT, Layout, check_name
+from xrdcommon.spool.lease import PATIENCE
 
 SEED_BITS = 48
 """Of a seed nobody chose; JSON readers with floating-point integers still read it exactly."""
@@ -69,11 +70,11 @@ class Spool:
         try:
             found = description["xrdstream_spool"]
             if found != SPOOL_FORMAT:
-                age = "newer" if found > SPOOL_FORMAT else "older"
-                raise SpoolError(
-                    f"{path}: spool of format {found}, this version knows {SPOOL_FORMAT}; "
-                    f"use the {age} xrdstream that made it, or a new folder"
-                )
+                if found > SPOOL_FORMAT:
+                    remedy = "use the newer xrdstream that made it, or a new folder"
+                else:
+                    remedy = "end its training with the older xrdstream that made it, or name a new folder"
+                raise SpoolError(f"{path}: spool of format {found}, this version knows {SPOOL_FORMAT}; {remedy}")
             spool = cls(path, description)
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, SpoolError):
@@ -193,20 +194,42 @@ class Spool:
         """Space groups that occur, ascending."""
         return [int(group) for group in self.configuration["classes"]]
 
-    def backlog(self) -> backlog.Backlog:
-        """Count what is ready and claimed, from names alone."""
-        return backlog.measure(self.layout)
+    def backlog(self, feed: str | None = None) -> backlog.Backlog:
+        """Count what is ready and claimed, from names alone: of one feed, or of all with each shard counted once."""
+        return backlog.measure(self.layout, feed)
 
-    def consumer(self, run_id: str) -> Consumer:
-        """Start to consume under a name that outlives this process (a training run's).
+    def feeds(self) -> list[str]:
+        """Return the names of the feeds; each gets every shard that is published while it is there."""
+        from xrdcommon.spool.feeds import feeds
+
+        return feeds(self.layout)
+
+    def open_feed(self, feed: str) -> bool:
+        """Make sure that there is a feed of this name; return whether it is new (and gets shards from now on).
 
         Raises:
-            SpoolError: a living process consumes under this name.
+            SpoolError: it was removed.
+
+        """
+        from xrdcommon.spool.feeds import open_feed
+
+        return open_feed(self, feed)
+
+    def consumer(self, run_id: str, feed: str = MAIN, *, patience: float = PATIENCE) -> Consumer:
+        """Start to consume under a name that outlives this process (a training run's).
+
+        Args:
+            run_id: the name.
+            feed: whose shards; trainings of one feed share them.
+            patience: seconds to watch a process of this name on another machine that shows no life.
+
+        Raises:
+            SpoolError: a living process consumes under this name, or it reads another feed, or there is no such feed.
 
         """
         from xrdcommon.spool.consumer import Consumer
 
-        return Consumer.start(self, check_run_id(run_id))
+        return Consumer.start(self, check_name(run_id), check_name(feed, "feed"), patience=patience)
 
     def request_stop(self) -> None:
         """Ask all producers of this spool to finish their shards and stop."""

@@ -1,47 +1,134 @@
-"""What trainings have noted down as used."""
+"""What trainings have noted down: which feed they read, what they used, what they gave up."""
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from xrdcommon.errors import MissingFileError
 from xrdcommon.files import read_json
 from xrdcommon.spool.journal import read_lines
-from xrdcommon.spool.layout import Layout
+from xrdcommon.spool.layout import MAIN, Layout
+
+Ranges = list[tuple[int, int]]
+"""Rows of a shard, first and last (excluded) of each range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A wholly used shard."""
+    """Rows of a shard that a training has passed: those before a cursor, all of them for a wholly used one."""
 
     name: str
     rows: int
     run_id: str
 
 
+@dataclass
+class Notes:
+    """All that one training has noted.
+
+    Attributes:
+        run_id: which.
+        feed: whose shards it takes.
+        used: wholly used shards and their rows.
+        partly: rows used of the others, from their first.
+        discarded: rows given up; where the training has passed them too, they were not used.
+
+    """
+
+    run_id: str
+    feed: str
+    used: dict[str, int] = field(default_factory=dict)
+    partly: dict[str, int] = field(default_factory=dict)
+    discarded: dict[str, Ranges] = field(default_factory=dict)
+
+    def counts(self, name: str) -> tuple[int, int]:
+        """Return the rows of a shard that were used and that were given up."""
+        # A crash may leave the note of the part behind that of the whole.
+        passed = self.used.get(name, self.partly.get(name, 0))
+        given_up, overlap, at = 0, 0, 0
+        for first, last in sorted(self.discarded.get(name, [])):
+            first = max(first, at)
+            if first < last:
+                given_up += last - first
+                overlap += max(0, min(last, passed) - first)
+                at = last
+        return passed - overlap, given_up
+
+    @property
+    def names(self) -> set[str]:
+        """All shards that the training has noted anything about."""
+        return self.used.keys() | self.partly.keys() | self.discarded.keys()
+
+
+def read_notes(folder: Path) -> Notes:
+    """Read what one training has noted in its folder."""
+    notes = Notes(folder.name, feed_of(folder))
+    notes.partly = read_coverage(folder)  # first: what is wholly used meanwhile is found in both, which is seen through
+    discarded: dict[str, Ranges] = defaultdict(list)
+    for entry in _entries(folder / "used.jsonl"):
+        if "name" in entry:
+            notes.used[entry["name"]] = entry["rows"]
+        elif "discarded" in entry:
+            discarded[entry["discarded"]].append((entry["first"], entry["last"]))
+    notes.discarded = dict(discarded)
+    return notes
+
+
+def all_notes(layout: Layout) -> Iterator[Notes]:
+    """Yield the notes of all trainings."""
+    for folder in sorted(layout.consumers.iterdir()):
+        yield read_notes(folder)
+
+
+def feed_of(folder: Path) -> str:
+    """Return the feed that the training of a folder reads (one that has just begun and claimed nothing: main)."""
+    try:
+        return str(read_json(folder / "feed.json")["feed"])
+    except MissingFileError:
+        return MAIN
+
+
 def read_used(path: Path) -> Iterator[Used]:
     """Yield the wholly used shards of one run's file; entries behind those of a later epoch are void."""
-    latest = 0
-    for entry in read_lines(path):
-        latest = max(latest, entry["epoch"])
-        if "name" in entry and entry["epoch"] == latest:
+    for entry in _entries(path):
+        if "name" in entry:
             yield Used(entry["name"], entry["rows"], path.parent.name)
 
 
-def all_used(layout: Layout) -> Iterator[Used]:
-    """Yield the wholly used shards of all runs."""
-    for folder in sorted(layout.consumers.iterdir()):
-        yield from read_used(folder / "used.jsonl")
+def coverage_file(folder: Path, epoch: int) -> Path:
+    """Return where an incarnation of a training notes the rows used of shards that are not wholly used.
+
+    Each has a file of its own, so that one that wakes up late cannot overwrite its successor's.
+    """
+    return folder / f"coverage.{epoch:06d}.json"
 
 
-def partly_used(layout: Layout) -> Iterator[Used]:
-    """Yield the used rows of shards that are not wholly used, over all runs."""
-    for folder in sorted(layout.consumers.iterdir()):
+def coverage_epochs(folder: Path) -> list[int]:
+    """Return the epochs that have a file of coverage, rising."""
+    names = [name.split(".") for name in os.listdir(folder) if name.startswith("coverage.")]
+    return sorted(int(parts[1]) for parts in names if len(parts) == 3 and parts[1].isdigit() and parts[2] == "json")
+
+
+def read_coverage(folder: Path) -> dict[str, int]:
+    """Return the rows used of the shards that a training has not wholly used."""
+    while epochs := coverage_epochs(folder):
         try:
-            rows = read_json(folder / "coverage.json")["rows"]
-        except MissingFileError:
+            rows = read_json(coverage_file(folder, epochs[-1]))["rows"]
+        except MissingFileError:  # a successor has just written its own and deleted this one
             continue
-        for name, used in rows.items():
-            yield Used(name, used, folder.name)
+        return {name: int(used) for name, used in rows.items()}
+    return {}
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the entries of one run's file but those that an earlier incarnation wrote behind a later one's."""
+    latest = 0
+    for entry in read_lines(path):
+        latest = max(latest, entry["epoch"])
+        if entry["epoch"] == latest:
+            yield entry

@@ -30,7 +30,7 @@ OPTIONS = (*OPTIONS, "--verification", "spglib")  # the slow way: 4 ms a crystal
 
 def hashes(spool: Path) -> dict[str, str]:
     """Return the SHA-256 of every shard."""
-    shards = sorted((spool / "ready").iterdir())
+    shards = sorted((spool / "ready" / "main").iterdir())
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shards}
 
 
@@ -61,7 +61,7 @@ def test_killed_and_started_again(
         process = subprocess.Popen([*program, *map(str, OPTIONS)], stdout=log, stderr=log, start_new_session=True)
         try:
             end = time.monotonic() + 200.0
-            while not (ready := list(spool.glob("ready/*"))):
+            while not (ready := list(spool.glob("ready/main/*"))):
                 assert process.poll() is None, (tmp_path / "log").read_text()
                 assert time.monotonic() < end
                 time.sleep(0.002)
@@ -69,7 +69,7 @@ def test_killed_and_started_again(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    ready = list(spool.glob("ready/*"))
+    ready = list(spool.glob("ready/main/*"))
     assert 0 < len(ready) < SHARDS, "it was killed too late"
     assert process.returncode == -signal.SIGKILL
     done = run_command("xrdgen", "produce", spool, "--workers", workers, *OPTIONS, timeout=300)

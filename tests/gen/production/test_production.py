@@ -30,12 +30,12 @@ StartToy = Callable[..., "subprocess.Popen[str]"]
 
 
 def ready(spool: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (spool / "ready").iterdir()}
+    return {path.name: path.read_bytes() for path in (spool / "ready" / "main").iterdir()}
 
 
 def identities(spool: Path) -> list[tuple[int, int, int, int]]:
     """Count independently: every row of every shard, from the files themselves."""
-    samples = np.concatenate([read_shard(path).samples for path in (spool / "ready").iterdir()])
+    samples = np.concatenate([read_shard(path).samples for path in (spool / "ready" / "main").iterdir()])
     return sorted(zip(*(samples[name].tolist() for name in ("run", "producer", "shard", "index")), strict=True))
 
 
@@ -56,7 +56,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def n_ready(spool: Path) -> int:
-    return len(list((spool / "ready").iterdir())) if (spool / "ready").exists() else 0
+    return len(list((spool / "ready" / "main").iterdir())) if (spool / "ready" / "main").exists() else 0
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +373,7 @@ def test_wrong_numbers_are_refused(tmp_path: Path) -> None:
 
 def test_a_broken_disk_does_not_reach_training(tmp_path: Path, uninterrupted: Path) -> None:
     path = shutil.copytree(uninterrupted, tmp_path / "spool")
-    victim = sorted((path / "ready").iterdir())[0]
+    victim = sorted((path / "ready" / "main").iterdir())[0]
     os.truncate(victim, victim.stat().st_size - 600)
     spool = Spool.open(path)
     with spool.consumer("run") as consumer:

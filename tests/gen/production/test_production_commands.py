@@ -45,7 +45,7 @@ def test_workers_make_the_same_bytes(produced: Path, tmp_path: Path, run_command
     path = tmp_path / "spool"
     result = run_command("xrdgen", "produce", path, "--workers", 2, "--samples", 56, *SMALL, timeout=300)
     assert result.returncode == 0, result.stderr
-    shards, expected = ({f.name: f.read_bytes() for f in (p / "ready").iterdir()} for p in (path, produced))
+    shards, expected = ({f.name: f.read_bytes() for f in (p / "ready" / "main").iterdir()} for p in (path, produced))
     assert shards == expected
 
 
@@ -62,7 +62,7 @@ def test_every_sample_can_be_drawn_again(produced: Path) -> None:
     assert configuration.to_dict() == opened.configuration
     generator = CrystalGenerator(Statistics.load(produced / "statistics.npz"), configuration.generator)
     simulator = Simulator(configuration.simulation)
-    shard = read_shard(sorted((produced / "ready").iterdir())[2])
+    shard = read_shard(sorted((produced / "ready" / "main").iterdir())[2])
     assert set(shard.samples["space_group"].tolist()) <= set(opened.classes)
     for row in (9, 2, 15):
         sample = shard.samples[row]
@@ -96,7 +96,7 @@ def test_only_samples_of_the_spool_are_drawn_again(produced: Path) -> None:
 
 
 def test_a_sample_is_drawn_again_by_command(produced: Path, tmp_path: Path, run_command: Command) -> None:
-    shard = read_shard(sorted((produced / "ready").iterdir())[1])
+    shard = read_shard(sorted((produced / "ready" / "main").iterdir())[1])
     cif = tmp_path / "again.cif"
     identity = "0000000000000003:0:1:4"
     result = run_command("xrdgen", "sample", "--spool", produced, "--identity", identity, "--out", cif, "--json")
@@ -120,7 +120,7 @@ def test_status_and_audit_report(spool: Path, run_command: Command) -> None:
     status = json.loads(run_command("xrdgen", "status", spool, "--json").stdout)
     expected = {"samples_produced": 56, "samples_used": 21, "shards_ready": 2, "producers": 0, "samples_quarantined": 0}
     assert {key: status[key] for key in expected} == expected
-    assert status["bytes_ready"] == sum(path.stat().st_size for path in (spool / "ready").iterdir())
+    assert status["bytes_ready"] == sum(path.stat().st_size for path in (spool / "ready" / "main").iterdir())
     assert sum(counts["accepted"] for counts in status["crystals"].values()) == 56
     assert (status["rechecked"], status["refuted"]) == (
         sum(counts.get("rechecked", 0) for counts in status["crystals"].values()),
@@ -134,7 +134,7 @@ def test_status_and_audit_report(spool: Path, run_command: Command) -> None:
     report = json.loads(audit.stdout)
     assert (audit.returncode, report["ok"]) == (0, True)
     assert {key: report[key] for key in expected} == expected
-    next((spool / "ready").iterdir()).unlink()
+    next((spool / "ready" / "main").iterdir()).unlink()
     audit = run_command("xrdgen", "audit", spool)
     assert audit.returncode == 1
     assert "NOT OK" in audit.stdout
@@ -146,7 +146,7 @@ def test_the_spool_is_continued_with_its_own_configuration(spool: Path, run_comm
     assert result.returncode == 0, result.stderr
     assert "going on with the spool made there (seed 3)" in result.stderr
     assert "request to drain is cleared" in result.stderr
-    names = sorted(path.name[:14] for path in (spool / "ready").iterdir())
+    names = sorted(path.name[:14] for path in (spool / "ready" / "main").iterdir())
     assert names == [f"p000000-{shard:06d}"[:14] for shard in range(5)]
 
 
@@ -289,4 +289,4 @@ def test_a_stream_in_use_is_not_shared(spool: Path, run_command: Command) -> Non
     result = run_command("xrdgen", "produce", spool, "--workers", 0, "--samples", 60)
     stream.close()
     assert result.returncode == 0, result.stderr
-    assert len(list((spool / "ready").glob("p000001-*"))) == 1
+    assert len(list((spool / "ready" / "main").glob("p000001-*"))) == 1

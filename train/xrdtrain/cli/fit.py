@@ -63,6 +63,10 @@ def fit(
     produce_options: Annotated[
         str, typer.Option(help="More options for `xrdgen produce`, for example '--seed 1'.")
     ] = "",
+    feed: Annotated[
+        str | None,
+        typer.Option(help="Queue of the spool, default main. Trainings on different feeds get every new shard each."),
+    ] = None,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of another run.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order; default 0.")] = None,
     classes: Annotated[
@@ -109,6 +113,7 @@ def fit(
         init_from=init_from,
         seed=seed,
         classes=None if classes is None else tuple(parse_groups(classes)),
+        feed=feed,
     )
     for line in final_lines(train(request)):
         console.emit(line)

@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from xrdcommon import console
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.files import write_bytes
 from xrdcommon.shards.format import ShardName
 from xrdcommon.shards.reader import Shard, read_shard
 from xrdcommon.spool.consumer import Consumer
+from xrdcommon.spool.layout import MAIN
 from xrdcommon.spool.spool import Spool
 
 from xrdtrain.data.batch import Backlog, Batch, Cursor, empty_patterns
@@ -45,7 +47,9 @@ class SpoolSource:
 
     is_fixed = False
 
-    def __init__(self, spool: Spool, *, run_id: str, order_file: Path, batch: int, ranks: Ranks) -> None:
+    def __init__(
+        self, spool: Spool, *, run_id: str, order_file: Path, batch: int, ranks: Ranks, feed: str = MAIN
+    ) -> None:
         """Prepare to consume; nothing is claimed before `start`.
 
         Args:
@@ -54,8 +58,10 @@ class SpoolSource:
             order_file: where the order of the claims is kept.
             batch: samples of one step over all ranks.
             ranks: the processes of the training.
+            feed: queue of the spool to take from; trainings of different feeds get every shard each.
 
         """
+        self._feed = feed
         self._spool, self._run_id, self._order_file = spool, run_id, order_file
         self._batch, self._ranks = batch, ranks
         self.grid = spool.grid
@@ -79,6 +85,7 @@ class SpoolSource:
         return {
             "kind": "spool",
             "uuid": self._spool.uuid,
+            "feed": self._feed,
             "root_seed": self._spool.root_seed,
             "configuration_hash": self._spool.configuration_hash,
         }
@@ -90,7 +97,13 @@ class SpoolSource:
             if cursor["current"] is not None:
                 self._current = (str(cursor["current"][0]), int(cursor["current"][1]))
         if self._ranks.leads:
-            self._consumer = self._spool.consumer(self._run_id)
+            if self._spool.open_feed(self._feed):
+                waiting = self._spool.backlog().samples
+                console.say(
+                    f"feed '{self._feed}' is new: it gets the shards that are published from now on, none of the "
+                    f"{waiting:,} samples that wait in other feeds"
+                )
+            self._consumer = self._spool.consumer(self._run_id, self._feed)
             if cursor is not None:
                 self.covered(int(cursor.get("step", 0)))
         begin, pinned = self._current, self._ranks.device.type == "cuda"
@@ -141,8 +154,8 @@ class SpoolSource:
         return len(self._finished)
 
     def backlog(self) -> Backlog | None:
-        """Return what waits in ready/."""
-        found = self._spool.backlog()
+        """Return what waits in the feed."""
+        found = self._spool.backlog(self._feed)
         return Backlog(found.shards, found.samples)
 
     def close(self, *, done: bool) -> None:
@@ -239,7 +252,7 @@ class SpoolSource:
         logged = _read_order(self._order_file) if held else []
         names = [*([begin[0]] if begin else []), *logged, *held]
         order = [held[name] for name in dict.fromkeys(names) if name in held]
-        damaged = begin is not None and (self._spool.layout.quarantine / begin[0]).exists()
+        damaged = begin is not None and (self._spool.layout.quarantined(self._feed) / begin[0]).exists()
         if begin is not None and begin[0] not in held and not damaged:
             raise InputError(f"{begin[0]}: the shard in use at the checkpoint is no longer held; its spool was changed")
         write_bytes(self._order_file, "".join(json.dumps(str(name)) + "\n" for name in order).encode())
