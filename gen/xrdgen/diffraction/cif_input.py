@@ -9,7 +9,7 @@ from pathlib import Path
 from xrdcommon.errors import FormatError, MissingFileError, XrdError
 
 from xrdgen.crystals.crystal import Crystal
-from xrdgen.structures.cif import ENTRY_ERRORS, entries
+from xrdgen.structures.cif import ENTRY_ERRORS, entries, parse_structure
 from xrdgen.structures.standardise import DEFAULT_SYMPREC, standardise
 
 _REPETITION = "Issues encountered while parsing CIF"
@@ -59,7 +59,7 @@ def read_crystals(path: Path, symprec: float = DEFAULT_SYMPREC, b_iso: float = 0
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                crystal = _crystal_of_block(block.text, symprec).with_b_iso(b_iso)
+                crystal = standardise(parse_structure(block.text)[0], symprec).with_b_iso(b_iso)
             except ENTRY_ERRORS as error:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 raise FormatError(f"{path}: data_{block.name}: {reason}; correct the file") from error
@@ -68,14 +68,3 @@ def read_crystals(path: Path, symprec: float = DEFAULT_SYMPREC, b_iso: float = 0
         name = path.stem if len(blocks) == 1 else f"{path.stem}-{number}"
         named.append(NamedCrystal(name, path, crystal, remarks))
     return named
-
-
-def _crystal_of_block(text: str, symprec: float) -> Crystal:
-    """Return the crystal of one data block."""
-    from pymatgen.io.cif import CifParser
-
-    # occupancies above 1 are kept here: the simulator refuses them by name
-    structures = CifParser.from_str(text).parse_structures(primitive=False, check_occu=False, symmetrized=False)
-    if not structures:
-        raise FormatError("pymatgen reads no structure from it")
-    return standardise(structures[0], symprec)

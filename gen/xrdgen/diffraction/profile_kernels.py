@@ -149,14 +149,16 @@ def bragg_lines(
 
 
 @kernel
-def largest_visible_height(centre: Reals, sharpness: Reals, height: Reals, n_points: int) -> float:
+def largest_visible_height(centre: Reals, sharpness: Reals, height: Reals, absent: float, n_points: int) -> float:
     """Return the largest Gaussian value of single lines on the grid, 0 if no line is within CUTOFF sigma of it.
 
-    Lines beside the grid count with their flank at its edge.
+    Lines beside the grid count with their flank at its edge; lines up to the height `absent` are none.
     """
     largest = 0.0
     seen = False
     for i in range(height.size):
+        if height[i] <= absent:
+            continue
         outside = max(-centre[i], centre[i] - (n_points - 1))
         if outside <= 0.0:
             seen = True

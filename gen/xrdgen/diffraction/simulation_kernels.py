@@ -74,11 +74,12 @@ def simulate_pattern(
     lines = np.empty((3, s_squared.size))
     centre, sharpness, height = lines[0], lines[1], lines[2]
     bragg_lines(s_squared, multiplicities, f_squared, instrument, crystallite_size, centre, sharpness, height)
-    unit = largest_visible_height(centre, sharpness, height, out.size)
     electrons = 0.0
     for i in range(weights.size):
         electrons += atomic_numbers[i] * weights[i] * groups.order[space_group - 1]
-    if unit <= ABSENT * electrons * electrons:
+    absent = ABSENT * electrons * electrons
+    unit = largest_visible_height(centre, sharpness, height, absent, out.size)
+    if unit <= absent:
         out[:] = 0.0
         return False
     y = np.zeros(LANES + out.size + LANES, np.float32)

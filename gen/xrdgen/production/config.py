@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from xrdgen.statistics.model import Statistics
 
-SAMPLE_VERSION = 3
+SAMPLE_VERSION = 4
 """Raised whenever the same identity gives another sample, so that one spool never mixes both."""
 
 PRESETS = ("pure",)

@@ -92,11 +92,6 @@ def test_patterns_of_all_groups_are_the_same(statistics: Statistics) -> None:
         )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="profile_kernels.largest_visible_height: an extinct line on the grid counts as seen (sample 5:0:0:19, group "
-    "60), so that a flank 8.7 sigma away of a line beyond becomes a pattern; leave out heights below ABSENT F(000)^2",
-)
 def test_crystals_without_reflection_are_refused_alike(tmp_path: Path) -> None:
     """Low angles: many cells have no reflection there, or systematically absent ones alone."""
     settings, simulation = GeneratorSettings(space_groups=(14, 60, 70)), SimulationSettings(grid=Grid(5.0, 15.0, 0.05))
