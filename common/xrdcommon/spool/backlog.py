@@ -67,6 +67,10 @@ class Backlog:
         return self.bytes + self.claimed_bytes
 
 
+KEEP_FREE_SPARE = 1.2
+"""Production that waited for space goes on when so many times the space to be kept is free."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watermarks:
     """Production pauses when a high mark would be passed and goes on at the low ones.
@@ -76,6 +80,7 @@ class Watermarks:
         low_bytes: production resumes at or below.
         high_shards: most shards.
         low_shards: production resumes at or below.
+        keep_free: bytes of the file system that production leaves free, for checkpoints; it resumes at 1.2 times.
 
     """
 
@@ -83,6 +88,7 @@ class Watermarks:
     low_bytes: int = 16 * 10**9
     high_shards: int = 100_000
     low_shards: int = 80_000
+    keep_free: int = 0
 
     def __post_init__(self) -> None:
         """Refuse marks that are not positive or that cross.
@@ -97,6 +103,8 @@ class Watermarks:
         ):
             if not 0 <= low <= high or high < 1:
                 raise InputError(f"watermarks of {low} and {high} {unit}: need 0 <= low <= high and high >= 1")
+        if self.keep_free < 0:
+            raise InputError(f"{self.keep_free} bytes to be kept free: must not be negative")
 
     def full(self, backlog: Backlog, *, more_shards: int, shard_bytes: int) -> bool:
         """Tell whether that many more shards would pass a high mark."""
@@ -111,6 +119,25 @@ class Watermarks:
             backlog.all_shards + more_shards <= self.low_shards
             and backlog.all_bytes + more_shards * shard_bytes <= self.low_bytes
         )
+
+    def short_of_space(self, free: int, *, more_shards: int, shard_bytes: int, paused: bool) -> bool:
+        """Tell whether that many more shards would leave too little of the file system free.
+
+        Args:
+            free: bytes that the file system has now.
+            more_shards: that are being made or may begin.
+            shard_bytes: size of each.
+            paused: production waits for space already, and goes on only with some to spare.
+
+        """
+        wanted = self.keep_free * KEEP_FREE_SPARE if paused else self.keep_free
+        return self.keep_free > 0 and free - more_shards * shard_bytes < wanted
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that the file system of a folder has left for this user."""
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize
 
 
 def names_in(folder: Path) -> list[ShardName]:

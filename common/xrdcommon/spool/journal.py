@@ -102,7 +102,7 @@ def create_once(path: Path, content: Any, temporary: Path) -> bool:
         FileNotFoundError: a folder has gone, because somebody else has taken over.
 
     """
-    draft = temporary / f".{path.name}.{secrets.token_hex(6)}"
+    draft = temporary / f".{path.name}.{os.getpid()}.{secrets.token_hex(6)}"
     try:
         with draft.open("xb") as stream:
             stream.write((json.dumps(content, allow_nan=False) + "\n").encode())

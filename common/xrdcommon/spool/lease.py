@@ -61,8 +61,7 @@ class Lease:
         folder.mkdir(exist_ok=True)
         while True:
             epoch = _highest(folder)
-            state = observe(owner)
-            if state is State.ALIVE or (state is State.ELSEWHERE and _beats(folder, epoch, patience)):
+            if is_alive(owner, patience):
                 return None
             if create_once(folder / f"{epoch + 1:06d}.json", _myself(), temporary):
                 for old in folder.glob("*"):
@@ -119,6 +118,27 @@ def observe(owner: Path) -> State:
     if holder["machine"] != _machine():
         return State.ELSEWHERE
     return State.ALIVE if _started(holder["pid"]) == holder["started"] else State.DEAD
+
+
+def is_alive(owner: Path, patience: float = PATIENCE) -> bool:
+    """Tell whether a folder has a living owner, after watching one on another machine for up to `patience` seconds."""
+    folder = owner / "leases"
+    while True:
+        epoch = _highest(folder)
+        state = observe(owner)
+        if state is not State.ELSEWHERE:
+            return state is State.ALIVE
+        if _beats(folder, epoch, patience):
+            return True
+        if _highest(folder) == epoch:
+            return False
+
+
+def outdated(owner: Path) -> list[Path]:
+    """Return the files of leases before the latest."""
+    folder = owner / "leases"
+    latest = _highest(folder)
+    return sorted(path for path in folder.glob("*") if path.name[:6].isdigit() and int(path.name[:6]) < latest)
 
 
 def holder(owner: Path) -> dict[str, Any]:

@@ -177,12 +177,20 @@ def finish_shard(spool: Spool, producer: int, shard: int) -> Record | None:
 
 
 class Stream:
-    """A stream owned by this process."""
+    """A stream owned by this process.
+
+    Attributes:
+        number: of the stream.
+        lease: that makes it ours.
+        finished: publications of the last owner that were cut short and were finished when it was adopted.
+
+    """
 
     def __init__(self, spool: Spool, number: int, lease: Lease) -> None:
         self.spool = spool
         self.number = number
         self.lease = lease
+        self.finished = 0
 
     @classmethod
     def open(cls, spool: Spool, *, patience: float = PATIENCE) -> Stream:
@@ -211,7 +219,7 @@ class Stream:
         stream = cls(spool, number, lease)
         for old in folder.glob("skip.*"):
             old.unlink(missing_ok=True)
-        stream.tidy()
+        stream.finished = stream.tidy()
         return stream
 
     def prepare(self, shard: int) -> None:

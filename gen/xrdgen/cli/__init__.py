@@ -20,7 +20,7 @@ _COMMANDS = {
     "crystals": ("sample",),
     "diffraction": ("simulate",),
     "freeze": ("freeze",),
-    "production": ("produce", "worker", "status", "drain", "audit"),
+    "production": ("produce", "worker", "status", "drain", "audit", "gc"),
 }
 
 for _name in _GROUPS:

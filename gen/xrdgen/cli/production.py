@@ -1,4 +1,4 @@
-"""`xrdgen produce`, `worker`, `status`, `drain`, `audit`."""
+"""`xrdgen produce`, `worker`, `status`, `drain`, `audit`, `gc`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ def produce(
     low_shards: Annotated[
         int | None, typer.Option(help="Go on at so many shards; 80 % by default.", show_default=False)
     ] = None,
+    keep_free: Annotated[
+        str, typer.Option(help="Pause while the file system has less space free than this, kept for checkpoints; or 0.")
+    ] = "1GB",
     scheduler_file: Annotated[
         Path | None, typer.Option(help="Use the Dask cluster that wrote this file instead of local workers.")
     ] = None,
@@ -93,7 +96,8 @@ def produce(
 
     high = parse_bytes(high_watermark)
     low = high * 4 // 5 if low_watermark is None else parse_bytes(low_watermark)
-    marks = Watermarks(high, low, high_shards, high_shards * 4 // 5 if low_shards is None else low_shards)
+    kept = 0 if keep_free.strip() == "0" else parse_bytes(keep_free)
+    marks = Watermarks(high, low, high_shards, high_shards * 4 // 5 if low_shards is None else low_shards, kept)
     if scheduler_file is not None and workers == 0:
         raise InputError("--scheduler-file with --workers 0: choose a cluster or this process alone")
     check_amounts(workers, samples)
@@ -202,6 +206,8 @@ def drain(spool: SpoolArgument = None) -> None:
 def audit(spool: SpoolArgument = None, json: Json = False) -> None:
     """Prove that no sample was used twice and none was lost; exit code 0 if so, else 1.
 
+    A spool with several feeds is proved for each of them; the totals are sums over the feeds.
+
     \b
     Example:
         xrdgen audit spool --json
@@ -216,3 +222,43 @@ def audit(spool: SpoolArgument = None, json: Json = False) -> None:
         console.emit("\n".join(result.lines()))
     if not result.ok:
         raise typer.Exit(1)
+
+
+def gc(
+    spool: SpoolArgument = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    release: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Make ready again what this training, which will not come back, has not begun."
+        ),
+    ] = None,
+    discard_partly: Annotated[
+        bool, typer.Option("--discard-partly", help="With --release: give up the shards that it has begun, too.")
+    ] = False,
+    remove_feed: Annotated[
+        str | None, typer.Option(metavar="FEED", help="End a feed and discard the shards that wait in it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Remove what killed processes have left: drafts, temporary files, empty claims, old leases, a dead address.
+
+    Nothing of a living process is touched, nothing that holds samples is removed unless an option asks for it, and
+    what is given up is noted as discarded, so that the audit stays exact. A training that was released must not be
+    resumed: its last checkpoint may know of uses that it could not note down.
+
+    \b
+    Example:
+        xrdgen gc spool --dry-run
+        xrdgen gc spool --release first-3f2a9c01
+        xrdgen gc spool --remove-feed b
+    """
+    from xrdcommon.spool.gc import collect
+    from xrdcommon.spool.spool import Spool
+
+    opened = Spool.open(_path(spool))
+    found = collect(opened, dry_run=dry_run, release=release, discard_partly=discard_partly, without_feed=remove_feed)
+    if json:
+        console.emit_json(found.to_dict())
+    else:
+        console.emit("\n".join(found.lines()))

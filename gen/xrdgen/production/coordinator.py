@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted, XrdError
-from xrdcommon.spool.backlog import Backlog, Watermarks, format_bytes
+from xrdcommon.spool.backlog import KEEP_FREE_SPARE, Backlog, Watermarks, format_bytes, free_bytes
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.spool import Spool
 
@@ -83,6 +83,8 @@ class Coordinator:
         self._running: set[int] = set()
         self._lost: Counter[int] = Counter()
         self._paused = False
+        self._short = False
+        self._free = 0
         self._back_off_range = back_off
         self._back_off = 0.0
         self._not_before = 0.0
@@ -139,7 +141,7 @@ class Coordinator:
             self._executor.submit(order)
         if self._stop:
             return bool(self._running)
-        if not self._running and (self._paused or time.monotonic() < self._not_before):
+        if not self._running and (self._paused or self._short or time.monotonic() < self._not_before):
             time.sleep(POLL)
         return True
 
@@ -172,6 +174,7 @@ class Coordinator:
             self._stop.request("drain requested")
         self._plan.refresh()
         self._backlog = self._spool.backlog()
+        self._free = free_bytes(self._spool.path)
         self._since_look = 0
 
     def _may_order(self) -> bool:
@@ -179,6 +182,7 @@ class Coordinator:
         if time.monotonic() < self._not_before:
             return False
         more = len(self._running) + self._since_look
+        self._watch_space(more)
         if self._paused:
             self._paused = not self._marks.low(self._backlog, more_shards=more, shard_bytes=self._shard_bytes)
             if not self._paused:
@@ -188,9 +192,33 @@ class Coordinator:
             console.say(
                 f"high watermark reached ({self._describe_backlog()}, {len(self._running)} being made): production "
                 f"pauses until training has used some (resumes at {format_bytes(self._marks.low_bytes)} or "
-                f"{self._marks.low_shards} shards)"
+                f"{self._marks.low_shards} shards){self._slowest()}"
             )
-        return not self._paused
+        return not (self._paused or self._short)
+
+    def _watch_space(self, more: int) -> None:
+        """Pause while one more shard would leave less of the file system free than is to be kept; say when."""
+        short = self._marks.short_of_space(
+            self._free, more_shards=more + 1, shard_bytes=self._shard_bytes, paused=self._short
+        )
+        if short != self._short:
+            self._short = short
+            free, kept = format_bytes(self._free), self._marks.keep_free
+            console.say(
+                f"only {free} free where {self._spool.path} lies, {format_bytes(kept)} are kept for checkpoints "
+                f"(--keep-free): production pauses (resumes at {format_bytes(kept * KEEP_FREE_SPARE)})"
+                if short
+                else f"{free} free again: production goes on"
+            )
+
+    def _slowest(self) -> str:
+        """Name the feed with the most shards, where there are several; a shard stays until all have used it."""
+        feeds = self._spool.feeds()
+        if len(feeds) < 2:
+            return ""
+        waiting = {feed: self._spool.backlog(feed).all_shards for feed in feeds}
+        slowest = max(waiting, key=lambda feed: waiting[feed])
+        return f"; most wait in feed {slowest}: {waiting[slowest]} shards"
 
     def _handle(self, order: ShardOrder, result: ShardReport | DiskFullError | None) -> int:
         """Take note of a result; return the samples it published."""
