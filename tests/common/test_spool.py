@@ -8,15 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from spool_shards import CONFIGURATION, GRID, counts, fill, publish
 from xrdcommon.errors import InputError, MissingFileError, SpoolError
 from xrdcommon.fields import SAMPLE_DTYPE
-from xrdcommon.grid import Grid
-from xrdcommon.shards import BLOCK_ROWS, ShardName
+from xrdcommon.shards import ShardName
 from xrdcommon.spool import Backlog, Consumer, Spool
 from xrdcommon.spool import lease as leases
 from xrdcommon.spool.audit import audit
@@ -25,45 +24,6 @@ from xrdcommon.spool.journal import append_lines, create_once, read_lines
 from xrdcommon.spool.lease import Lease, State
 from xrdcommon.spool.producer import Draft, Stream, finish_shard
 from xrdcommon.spool.records import Record
-
-GRID = Grid(5.0, 90.0, 5.0)
-CONFIGURATION = {"grid": GRID.to_dict(), "classes": [1, 2], "rows_per_shard": 100, "generator": {"preset": "paper"}}
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool.create(tmp_path / "spool", CONFIGURATION, 7)
-
-
-@pytest.fixture
-def stream(spool: Spool) -> Iterator[Stream]:
-    stream = Stream.open(spool)
-    yield stream
-    stream.close()
-
-
-def fill(draft: Draft, shard: int, rows: int = 100) -> None:
-    for first in range(0, rows, BLOCK_ROWS):
-        n = min(BLOCK_ROWS, rows - first)
-        samples = np.zeros(n, dtype=SAMPLE_DTYPE)
-        samples["shard"] = shard
-        samples["index"] = np.arange(first, first + n)
-        draft.writer.write_block(np.full((n, GRID.n_points), 0.5), samples)
-
-
-def publish(stream: Stream, shard: int, rows: int = 100, **outcomes: int) -> Record | None:
-    stream.prepare(shard)
-    with Draft(stream.spool, stream.number, shard) as draft:
-        fill(draft, shard, rows)
-        return draft.publish({"2": {"accepted": rows, **outcomes}})
-
-
-def counts(spool: Spool) -> dict[str, int]:
-    result = audit(spool)
-    assert result.ok, result
-    names = ("produced", "used", "ready", "claimed", "quarantined")
-    return {name: n for name in names if (n := getattr(result, name))}
-
 
 # --- the folder
 
