@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.fields import SAMPLE_FIELDS
 from xrdcommon.files import read_json
+from xrdcommon.grid import Grid
 
 FORMAT: Final = 1
 """Version of the layout above; a reader refuses a higher one."""
@@ -22,6 +23,9 @@ ATTRIBUTE: Final = "xrdstream"
 ROWS_PER_CHUNK: Final = 64
 ROWS_PER_SHARD: Final = 1024
 ID_BYTES: Final = 64
+
+TARS_FILE: Final = "fixed-set.json"
+"""Header of a set in tar shards."""
 
 RESERVED = ("kind", "format", "grid", "rows", "samples_sha256", "patterns_sha256")
 ARRAYS = ("pattern", *(field.name for field in SAMPLE_FIELDS), "id")
@@ -55,6 +59,21 @@ def samples_hash(samples: NDArray[Any], ids: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
+def make_header(
+    grid: Grid, samples: NDArray[Any], ids: NDArray[np.uint8], patterns_sha256: str, attributes: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the header of a set: what is reserved, then the attributes of its maker."""
+    header: dict[str, Any] = {
+        "kind": KIND,
+        "format": FORMAT,
+        "grid": grid.to_dict(),
+        "rows": len(samples),
+        "samples_sha256": samples_hash(samples, ids),
+        "patterns_sha256": patterns_sha256,
+    }
+    return {**header, **attributes}
+
+
 def is_own(path: Path) -> bool:
     """Tell whether a folder is a fixed set and holds nothing else, so that it may be replaced."""
     if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= {"zarr.json", *ARRAYS}:
@@ -69,12 +88,22 @@ def is_own(path: Path) -> bool:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the checked attributes of a fixed set."""
+    """Return the checked attributes of a fixed set in Zarr."""
     content = read_json(path / "zarr.json")
     attributes = content.get("attributes") if isinstance(content, dict) else None
     header = attributes.get(ATTRIBUTE) if isinstance(attributes, dict) else None
     if not isinstance(header, dict) or header.get("kind") != KIND:
         raise FormatError(f"{path}: a Zarr folder but not a fixed set of xrdstream; make one with `xrdgen freeze`")
+    return check_header(path, header)
+
+
+def check_header(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    """Return the header of a set if this version can read it.
+
+    Raises:
+        FormatError: another format, or something is missing.
+
+    """
     if header.get("format") != FORMAT:
         raise FormatError(
             f"{path}: fixed set of format {header.get('format')}, this version reads format {FORMAT}; "
@@ -83,4 +112,4 @@ def read_header(path: Path) -> dict[str, Any]:
     missing = [name for name in RESERVED if name not in header]
     if missing:
         raise FormatError(f"{path}: damaged fixed set (no {missing[0]!r} in its header); make it again")
-    return cast("dict[str, Any]", header)
+    return header

@@ -2,7 +2,7 @@
 
 A shard is a USTAR tar. Block b (at most 64 rows) of shard 42 of producer 17 has three members:
 
-    000017-000042-000b.json          format, identity, first row, rows, configuration hash
+    000017-000042-000b.json          format, identity, first row, rows, configuration hash; names of a fixed set
     000017-000042-000b.pattern.npy   (n, P) float16 in [0, 1]
     000017-000042-000b.samples.npy   (n,) records of `fields.SAMPLE_DTYPE`
 

@@ -11,6 +11,7 @@ import json
 import os
 import tarfile
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,13 @@ class ShardWriter:
         self._bytes = 0
         self.rows = 0
 
-    def write_block(self, patterns: NDArray[Any], samples: NDArray[np.void]) -> None:
+    def write_block(self, patterns: NDArray[Any], samples: NDArray[np.void], ids: Sequence[str] = ()) -> None:
         """Append up to 64 rows.
 
         Args:
             patterns: (B, P) values in [0, 1]; stored as float16.
             samples: (B,) records of `SAMPLE_DTYPE`.
+            ids: B names, of the structures of a fixed set; none in a stream.
 
         Raises:
             InputError: shapes or types that do not fit.
@@ -109,7 +111,7 @@ class ShardWriter:
         if samples.dtype != SAMPLE_DTYPE:
             raise InputError(f"samples of type {samples.dtype}: need SAMPLE_DTYPE")
         key = block_key(self._producer, self._shard, self._blocks)
-        header = {
+        header: dict[str, Any] = {
             "format": SHARD_FORMAT,
             "run": self._run,
             "producer": self._producer,
@@ -118,6 +120,8 @@ class ShardWriter:
             "rows": n_rows,
             "configuration_hash": self._configuration,
         }
+        if ids:
+            header["ids"] = list(ids)
         self._member(f"{key}.json", json.dumps(header).encode())
         self._member(f"{key}.pattern.npy", *_npy(patterns.astype(PATTERN_DTYPE, copy=False)))
         self._member(f"{key}.samples.npy", *_npy(samples))

@@ -20,6 +20,7 @@ _COMMANDS = {
     "crystals": ("sample",),
     "diffraction": ("simulate",),
     "freeze": ("freeze",),
+    "convert": ("convert",),
     "production": ("produce", "worker", "status", "drain", "audit", "gc"),
 }
 
