@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 from xrdcommon.errors import FormatError
-from xrdcommon.files import atomic_writer
+from xrdcommon.files import NO_SPACE, atomic_writer
 
 FORMAT: Final = 1
 KEPT = 2
@@ -39,7 +39,12 @@ def save(folder: Path, samples: int, state: dict[str, Any]) -> Path:
     """
     path = path_of(folder, samples)
     with atomic_writer(path) as stream:
-        torch.save({"format": FORMAT, "samples": samples, **state}, stream)
+        try:
+            torch.save({"format": FORMAT, "samples": samples, **state}, stream)
+        except RuntimeError as error:  # torch's own, about positions in the file, hides the full disk
+            if isinstance(error.__context__, OSError) and error.__context__.errno in NO_SPACE:
+                raise error.__context__ from None
+            raise
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink()
     return path

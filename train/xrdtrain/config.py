@@ -41,6 +41,7 @@ class RunConfig:
         preset: the preset as it was.
         created: time of the first start, ISO 8601.
         version: of xrdstream.
+        on_crash: what becomes of rows used behind the last checkpoint (see `data.progress`).
 
     """
 
@@ -66,6 +67,7 @@ class RunConfig:
     preset: dict[str, Any] = field(default_factory=dict)
     created: str = ""
     version: str = ""
+    on_crash: str = "replay"
 
     def save(self, run: Path) -> None:
         """Write RUN/config.json."""
@@ -79,6 +81,9 @@ class RunConfig:
 
 FIXED_AT_START = ("model", "origin", "grid", "classes", "batch", "learning_rate", "seed", "init_from")
 """What cannot change when a run goes on; limits, test sets and precision may."""
+
+_ADDED = {"on_crash"}
+"""Settings with a default that earlier versions did not write."""
 
 
 def check_same(run: Path, before: RunConfig, now: RunConfig) -> None:
@@ -120,7 +125,7 @@ def read_config(run: Path) -> RunConfig:
         found = content.get("format") if isinstance(content, dict) else None
         raise FormatError(f"{run / FILE}: run of format {found}, this version reads {FORMAT}")
     names = {item.name for item in fields(RunConfig)}
-    missing = sorted(names - content.keys())
+    missing = sorted(names - content.keys() - _ADDED)
     if missing:
         raise FormatError(f"{run / FILE}: '{missing[0]}' is missing; the file was changed")
-    return RunConfig(**{name: content[name] for name in names})
+    return RunConfig(**{name: content[name] for name in names & content.keys()})

@@ -7,6 +7,7 @@ rank that waits for data never sits in a collective of the device. Only main thr
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,36 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from xrdcommon.errors import InputError
+from xrdcommon.errors import InputError, Interrupted
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=1)
-"""Longest silence between ranks; a rank that waits for data says so every few seconds."""
+PATIENCE = timedelta(minutes=30)
+"""Longest silence between ranks. One that waits for data says so twice a second, and one whose process dies is noticed
+at once, because its connections close; this is for a machine that stands still or has lost its network. It must be
+longer than it takes to write a checkpoint, to measure on the test sets or to compile."""
+
+_PEER_LOST = re.compile(r"gloo|NCCL|connection|timed out|broken pipe|socket", re.IGNORECASE)
+
+
+@contextmanager
+def explain_lost_peer() -> Iterator[None]:
+    """Turn what torch raises in a collective whose other end has gone into one line.
+
+    Raises:
+        Interrupted: another process has died, or its machine cannot be reached.
+
+    """
+    try:
+        yield
+    except RuntimeError as error:  # gloo's errors are of no narrower type
+        if not isinstance(error, dist.DistError) and not _PEER_LOST.search(str(error)):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise Interrupted(
+            f"another process of this training has died or cannot be reached ({reason}); what was trained since the "
+            "last checkpoint is not saved; start all processes again and they go on"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +80,15 @@ class Ranks:
         if self.world == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self.control)
+        with explain_lost_peer():
+            dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self.control)
         return [float(value) for value in tensor]
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Return the sum over all ranks of a tensor on the CPU."""
         if self.world > 1:
-            dist.all_reduce(values, group=self.control)
+            with explain_lost_peer():
+                dist.all_reduce(values, group=self.control)
         return values
 
     def from_leader(self, value: T) -> T:
@@ -69,7 +96,8 @@ class Ranks:
         if self.world == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0, group=self.control)
+        with explain_lost_peer():
+            dist.broadcast_object_list(box, src=0, group=self.control)
         return box[0]
 
     def gather(self, value: T) -> list[T]:
@@ -77,7 +105,8 @@ class Ranks:
         if self.world == 1:
             return [value]
         values: list[Any] = [None] * self.world
-        dist.all_gather_object(values, value, group=self.control)
+        with explain_lost_peer():
+            dist.all_gather_object(values, value, group=self.control)
         return values
 
 

@@ -7,8 +7,10 @@ import importlib.metadata
 import os
 import secrets
 import shutil
+import signal
+import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +18,39 @@ import torch
 from torch import nn
 from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted, MissingFileError
-from xrdcommon.spool.layout import MAIN, SPOOL_FILE, check_name
+from xrdcommon.files import read_json, write_json
+from xrdcommon.signals import StopRequest, stop_on_signals
+from xrdcommon.spool.layout import SPOOL_FILE
 from xrdcommon.spool.spool import Spool
 
 from xrdtrain import checkpoint
-from xrdtrain.config import RunConfig, check_same, read_config
+from xrdtrain.config import RunConfig, check_same
 from xrdtrain.data.batch import Source
 from xrdtrain.data.fixed_source import FixedSource
+from xrdtrain.data.progress import OnCrash
 from xrdtrain.data.spool_source import SpoolSource
 from xrdtrain.distributed import Ranks, connect
+from xrdtrain.evaluate import evaluate_run
 from xrdtrain.inference import Precision, resolve_precision
 from xrdtrain.metrics import finite
-from xrdtrain.models import Preset, build, default_preset, get_preset, n_parameters
+from xrdtrain.models import Preset, build, n_parameters
 from xrdtrain.producer import Producer, leave_cores_to_producers, local_producer
+from xrdtrain.request import (
+    FitRequest,
+    chosen_feed,
+    chosen_on_crash,
+    chosen_preset,
+    chosen_run,
+    chosen_source,
+    earlier_run,
+)
 from xrdtrain.run import load_run
-from xrdtrain.stop import StopRequest, stop_on_signals
 from xrdtrain.test_sets import EMBEDDED_NAME, TestSet, embedded_path, open_test_sets, parse_tests
 from xrdtrain.trainer import Trainer
 
 LOOK = 0.3
 START_PATIENCE = 300.0
 """Seconds that a local producer gets to make its spool."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitRequest:
-    """What the user asked for; None: the preset's value, or the run's when it goes on.
-
-    Attributes are those of the command (see `xrdtrain fit --help`).
-    """
-
-    source: Path | None = None
-    run: Path | None = None
-    model: str | None = None
-    tests: tuple[str, ...] | None = None
-    samples: int | None = None
-    max_time: float | None = None
-    resume: bool = True
-    precision: Precision = Precision.AUTO
-    compile: bool | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
-    eval_every: int | None = None
-    checkpoint_every: int | None = None
-    produce: int | None = None
-    produce_options: str = ""
-    init_from: Path | None = None
-    seed: int | None = None
-    classes: tuple[int, ...] | None = None
-    feed: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that make no sense."""
-        for name in ("samples", "batch", "eval_every", "checkpoint_every", "max_time", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"--{name.replace('_', '-')} {value}: must be positive and finite")
-        if self.seed is not None and self.seed < 0:
-            raise InputError(f"--seed {self.seed}: must not be negative")
 
 
 def fit(request: FitRequest) -> dict[str, Any]:
@@ -84,15 +61,14 @@ def fit(request: FitRequest) -> dict[str, Any]:
         Interrupted: stopped by a signal; the same request goes on.
 
     """
-    with connect() as ranks, stop_on_signals() as stop:
-        before = _earlier(request)
-        preset = _preset(request, before)
-        run = ranks.from_leader(_run_folder(request, preset))
-        before = _earlier(replace(request, run=run))
+    with connect() as ranks, stop_on_signals(at_once=(signal.SIGINT,)) as stop:
+        before = earlier_run(request)
+        preset = chosen_preset(request, before)
+        run = ranks.from_leader(chosen_run(request, preset))
+        before = earlier_run(replace(request, run=run))
         if before is not None and _finished(run, request, before):
-            console.say(f"{run}: finished already; --samples or --max-time beyond it goes on, or take another --run")
-            return {}
-        place = _source_place(request, before)
+            return _measure_finished(run, request, before, ranks)
+        place = chosen_source(request, before)
         if request.produce is not None and (place / "zarr.json").is_file():
             raise InputError(f"{place}: a fixed set; --produce works with a spool")
         with local_producer(
@@ -131,9 +107,12 @@ def _train(
             order_file=order_file,
             batch=batch,
             ranks=ranks,
-            feed=_feed(request, before),
+            feed=chosen_feed(request, before),
+            on_crash=chosen_on_crash(request, before),
         )
     else:
+        if request.on_crash is OnCrash.DISCARD:
+            raise InputError("--on-crash discard: a fixed set is used again every epoch; only for a spool")
         if request.feed is not None:
             raise InputError("--feed: a queue of a spool; a fixed set has none")
         chosen = request.classes or (before.classes if before else None)
@@ -180,51 +159,6 @@ def _train(
     return finite(results)  # type: ignore[no-any-return]
 
 
-def _earlier(request: FitRequest) -> RunConfig | None:
-    """Return the configuration of a run that can go on.
-
-    Raises:
-        InputError: the folder holds something else, or must not be resumed.
-
-    """
-    run = request.run
-    if run is None or not run.exists():
-        return None
-    if not (run / "config.json").is_file():
-        if any(path.name not in ("produce.log", "cache") for path in run.iterdir()):
-            raise InputError(f"{run}: holds files and is not a run folder; take another --run")
-        return None
-    if not request.resume:
-        raise InputError(f"{run}: there is a run already and --resume is never; take another --run")
-    return read_config(run)
-
-
-def _preset(request: FitRequest, before: RunConfig | None) -> Preset:
-    """Return the model asked for, the run's, or the one that suits the machine."""
-    if request.model is not None:
-        preset = get_preset(request.model)
-        if before is not None and before.model != preset.name:
-            raise InputError(
-                f"{request.run}: the run was started otherwise (model was {before.model}, now {preset.name}); "
-                "take another --run"
-            )
-        return preset
-    return get_preset(before.model) if before else default_preset()
-
-
-def _run_folder(request: FitRequest, preset: Preset) -> Path:
-    """Return --run, else runs/<date>-<model>: today's unfinished run goes on, a finished one is left alone."""
-    if request.run is not None:
-        return request.run
-    base = Path("runs") / f"{datetime.date.today().isoformat()}-{preset.name}"
-    number = 1
-    while True:
-        run = base if number == 1 else base.with_name(f"{base.name}-{number}")
-        if not (run / "evaluation.json").exists() and (request.resume or not run.exists()):
-            return run
-        number += 1
-
-
 def _finished(run: Path, request: FitRequest, before: RunConfig) -> bool:
     """Tell whether a run has reached its end and is not asked to go beyond."""
     found = checkpoint.checkpoints(run / "checkpoints")
@@ -237,29 +171,25 @@ def _finished(run: Path, request: FitRequest, before: RunConfig) -> bool:
     return bool(counters["finished"]) and not (more_samples or more_time)
 
 
-def _source_place(request: FitRequest, before: RunConfig | None) -> Path:
-    """Return SOURCE, the run's source, $XRD_SPOOL or ./spool."""
-    if request.source is not None:
-        return request.source.absolute()
-    if before is not None:
-        return Path(before.source)
-    return Path(os.environ.get("XRD_SPOOL") or "spool").absolute()
-
-
-def _feed(request: FitRequest, before: RunConfig | None) -> str:
-    """Return the queue of the spool asked for, else the run's, else the main one.
-
-    Raises:
-        InputError: not a name, or the run reads another feed.
-
-    """
-    feed = None if request.feed is None else check_name(request.feed, "feed")
-    if before is None:
-        return feed or MAIN
-    reads = str(before.origin.get("feed", MAIN))
-    if feed not in (None, reads):
-        raise InputError(f"--feed {feed}: the run reads feed '{reads}'; take another --run for another feed")
-    return reads
+def _measure_finished(run: Path, request: FitRequest, before: RunConfig, ranks: Ranks) -> dict[str, Any]:
+    """Measure a finished run on test sets that it has not been measured on; return what is new of evaluation.json."""
+    known = {name: Path(path).absolute() for name, path in before.tests.items()}
+    paths = {} if request.tests in (None, ("none",)) else parse_tests(request.tests or ())
+    new = {name: path.absolute() for name, path in paths.items() if known.get(name) != path.absolute()}
+    if not ranks.leads:
+        return {}
+    if not new:
+        console.say(
+            f"{run}: finished already; --samples or --max-time beyond it goes on, --test NAME=PATH measures it on "
+            "another set, or take another --run"
+        )
+        return {}
+    console.say(f"{run}: finished already; measuring it on {', '.join(new)}")
+    results: dict[str, Any] = finite(evaluate_run(run, [f"{name}={path}" for name, path in new.items()]))
+    tests = {name: str(path) for name, path in {**known, **new}.items()}
+    write_json(run / "evaluation.json", {**read_json(run / "evaluation.json"), **results})
+    replace(before, tests=tests).save(run)
+    return results
 
 
 def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None, stop: StopRequest) -> None:
@@ -342,6 +272,7 @@ def _configuration(
         preset=preset.to_dict(),
         created=before.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=importlib.metadata.version("xrdstream"),
+        on_crash=chosen_on_crash(request, before).value,
     )
 
 

@@ -140,10 +140,10 @@ class Journal:
             threading.excepthook = _ToldOnce(threading.excepthook)
         with _room_in(run):
             if self._path.exists():
-                self._keep_until(samples)
+                self.keep_until(samples)
             self._board = SummaryWriter(str(run / "tensorboard"), purge_step=samples + 1 if samples else None)
 
-    def _keep_until(self, samples: int) -> None:
+    def keep_until(self, samples: int) -> None:
         """Drop records of epochs that will be trained again, and a line cut short."""
         kept = []
         for line in self._path.read_text().splitlines():

@@ -15,32 +15,25 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from xrdcommon import console
-from xrdcommon.errors import InputError, Interrupted
+from xrdcommon.errors import DiskFullError, InputError, Interrupted
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.files import write_json
+from xrdcommon.signals import StopRequest
 
 from xrdtrain import checkpoint, evaluation
-from xrdtrain.agreement import Agreement
+from xrdtrain.ballast import Ballast
 from xrdtrain.config import RunConfig
 from xrdtrain.data.batch import Batch, Source
-from xrdtrain.distributed import Ranks
+from xrdtrain.distributed import Ranks, explain_lost_peer
 from xrdtrain.inference import Precision, Ranking, arithmetic, network_input
 from xrdtrain.metrics import Fresh, Journal, finite
 from xrdtrain.models import Preset
 from xrdtrain.optimisers import make_optimiser
 from xrdtrain.producer import Producer
 from xrdtrain.schedule import learning_rate
-from xrdtrain.stop import StopRequest
 from xrdtrain.test_sets import TestSet
+from xrdtrain.waiting import Verdict, Waiting
 
-POLL = 0.5
-"""Seconds that a process waits for a batch before it looks for signals and limits again."""
-
-PATIENCE = 5.0
-"""Seconds without data after which the training says so, and covers what it used so that production goes on."""
-
-REMIND = 60.0
-CHECKPOINT_SECONDS = 600.0
 NOTE_SECONDS = 1.0
 
 
@@ -86,8 +79,11 @@ class Trainer:
         self._seconds = 0.0  # of training and waiting in this epoch
         self._waited = 0.0
         self._saved_at = 0
-        self._saved_time = self._mark = time.monotonic()
-        self._agreed = Agreement()
+        self._mark = time.monotonic()
+        self._ballast = Ballast(run)
+        self._waiting = Waiting(
+            config=config, source=source, ranks=ranks, stop=stop, producer=producer, elapsed=lambda: self.elapsed
+        )
         self.finished = False
 
     @property
@@ -176,7 +172,7 @@ class Trainer:
                 n, loss, right, _ = self._fresh.peek().tolist()
                 note = f"loss {loss / n:.3f}  top-1 {right / n:.1%}"
             advance(self._config.batch, note)
-            due = self._saved_at + self._config.checkpoint_every <= self.samples or self._agreed.save
+            due = self._saved_at + self._config.checkpoint_every <= self.samples or self._waiting.agreed.save
             if self._enough():
                 self.finished = True
                 return
@@ -187,80 +183,27 @@ class Trainer:
         """Tell whether the samples asked for are used."""
         return self._config.samples is not None and self.samples >= self._config.samples
 
-    def _agree(self, batch: Batch | None) -> Agreement:
-        """Tell the other ranks how this one stands, and learn how all do."""
-        config, producer, leads = self._config, self._producer, self._ranks.leads
-        flags = [float(bool(self._stop)), float(batch is None), 0.0, 0.0, 0.0, 0.0, 0.0]
-        if leads:
-            elapsed = self.elapsed
-            flags[2:] = (
-                elapsed,
-                config.max_time is not None and elapsed >= config.max_time,
-                time.monotonic() - self._saved_time > CHECKPOINT_SECONDS,
-                producer is not None and producer.finished,
-                producer is not None and producer.died,
-            )
-        stop, missing, elapsed, over, save, ended, died = self._ranks.largest(*flags)
-        return Agreement(
-            stop=bool(stop),
-            missing=bool(missing),
-            over=bool(over),
-            save=bool(save),
-            producer_ended=bool(ended),
-            producer_died=bool(died),
-            elapsed=elapsed,
-        )
-
     def _next_batch(self) -> Batch | None:
         """Wait for a batch; None when time is up or nothing more will come.
 
-        All ranks decide together, so that none waits in a collective for one that has stopped.
+        Raises:
+            Interrupted: a signal came, or the producer died; a checkpoint was written.
+
         """
-        begin = told = time.monotonic()
-        covered = False
-        batch: Batch | None = None
         while True:
-            self._source.exchange()
-            if batch is None:
-                batch = self._source.next(POLL)
-            self._agreed = agreed = self._agree(batch)
-            if agreed.stop:
-                self._interrupt(f"stopped by {self._stop.signal.name if self._stop.signal else 'another rank'}")
-            if agreed.producer_died:
-                self._producer_died()
-            if agreed.over:
-                return None
-            if not agreed.missing:
-                return batch
-            # rank 0's clock, so that all take the same branch
-            now = time.monotonic()
-            waiting = self._ranks.from_leader(now - begin)
-            if waiting < PATIENCE:
+            found = self._waiting.next()
+            if isinstance(found, Batch):
+                return found
+            if found is Verdict.COVER:
+                self._checkpoint()
                 continue
-            if agreed.producer_ended and self._nothing_left():
-                if self._ranks.leads:
-                    console.say("xrdgen produce has ended and the spool is used up: ending the training here")
-                return None
-            if not covered and self._ranks.from_leader(self._source.uncovered()):
-                self._checkpoint()  # frees space: production may be waiting for it
-                covered = True
-            if self._ranks.leads and (told == begin or now - told > REMIND):
-                told = now
-                self._say_waiting(waiting)
-
-    def _nothing_left(self) -> bool:
-        """Tell whether the spool is empty, on every rank alike."""
-        backlog = self._source.backlog() if self._ranks.leads else None
-        return bool(self._ranks.from_leader(backlog is not None and backlog.shards == 0))
-
-    def _say_waiting(self, seconds: float) -> None:
-        """Say why nothing moves."""
-        running = (
-            "the local producer is starting or too slow"
-            if self._producer is not None
-            else (f"is `xrdgen produce {self._config.source}` running?")
-        )
-        console.say(f"waiting for data since {seconds:.0f} s: no shards in {self._config.source}: {running}")
+            if found is Verdict.STOPPED:
+                self._interrupt(f"stopped by {self._stop.reason or 'another rank'}")
+            if found is Verdict.PRODUCER_DIED:
+                self._producer_died()
+            if found is Verdict.NOTHING_LEFT and self._ranks.leads:
+                console.say("xrdgen produce has ended and the spool is used up: ending the training here")
+            return None
 
     def _producer_died(self) -> None:
         """Stop with a checkpoint."""
@@ -282,19 +225,20 @@ class Trainer:
         if self._config.samples:
             progress = self.samples / self._config.samples
         if self._config.max_time:
-            progress = max(progress, self._agreed.elapsed / self._config.max_time)
+            progress = max(progress, self._waiting.agreed.elapsed / self._config.max_time)
         rate = learning_rate(self._preset.schedule, self._config.learning_rate, self.samples, progress)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         x = network_input(batch.patterns, self._ranks.device, square_root=self._preset.square_root)
         labels = batch.labels.to(self._ranks.device, non_blocking=True)
-        with arithmetic(self._precision, self._ranks.device):
+        with explain_lost_peer(), arithmetic(self._precision, self._ranks.device):
             logits = self._forward(x)
         loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
         self._fresh.add(logits, labels, loss.detach(), batch.samples)
         self._optimiser.zero_grad(set_to_none=True)
-        # DDP takes the mean over ranks; parts of a batch may differ in size
-        (loss * (self._ranks.world / self._config.batch)).backward()  # type: ignore[no-untyped-call]
+        with explain_lost_peer():
+            # DDP takes the mean over ranks; parts of a batch may differ in size
+            (loss * (self._ranks.world / self._config.batch)).backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()
         self._source.used(batch)
         self.samples += self._config.batch
@@ -340,7 +284,9 @@ class Trainer:
         for values in tests.values():
             values["gap"] = right1 / n - values["top1"]
         if self._journal is not None:
-            self._journal.write(
+            crashes = self._source.crashes()
+            self._write_record(
+                self._journal,
                 {
                     "epoch": self.epoch,
                     "samples": self.samples,
@@ -355,10 +301,21 @@ class Trainer:
                     "wait_fraction": min(1.0, self._waited / self._seconds) if self._seconds else 0.0,
                     "backlog_samples": None if backlog is None else backlog.samples,
                     "backlog_shards": None if backlog is None else backlog.shards,
-                }
+                    "replayed": crashes.replayed,
+                    "discarded": crashes.discarded,
+                },
             )
         self._epoch_samples, self._seconds, self._waited = 0, 0.0, 0.0
         self._checkpoint()
+
+    def _write_record(self, journal: Journal, record: dict[str, Any]) -> None:
+        """Write a line of metrics; on a full disk with a byte of the space kept for the checkpoint that follows."""
+        try:
+            journal.write(record)
+        except DiskFullError as error:
+            self._ballast.give_up(error)
+            journal.keep_until(self.samples - 1)
+            journal.write(record)
 
     def _checkpoint(self) -> None:
         """Write a checkpoint; what it covers is deleted from the spool only afterwards."""
@@ -382,11 +339,21 @@ class Trainer:
                 "cursor": cursor,
                 "fresh": {**self._fresh.state(), "sums": sums},
             }
-            checkpoint.save(self._run / "checkpoints", self.samples, state)
+            self._save(state)
         self._source.covered(self.samples)
         self._ranks.from_leader(None)
         self._saved_at = self.samples
-        self._saved_time = self._mark = time.monotonic()
+        self._waiting.saved = self._mark = time.monotonic()
+
+    def _save(self, state: dict[str, Any]) -> None:
+        """Write the file; the space kept for it is given up where it must be, and kept again for the next."""
+        folder = self._run / "checkpoints"
+        try:
+            path = checkpoint.save(folder, self.samples, state)
+        except DiskFullError as error:
+            self._ballast.give_up(error)
+            path = checkpoint.save(folder, self.samples, state)
+        self._ballast.make(path.stat().st_size)
 
     def _finish(self) -> dict[str, Any]:
         """Measure everything on all patterns and write the evaluation."""

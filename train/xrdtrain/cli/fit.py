@@ -19,6 +19,13 @@ class Resume(StrEnum):
     NEVER = "never"
 
 
+class OnCrashOption(StrEnum):
+    """What becomes of rows used behind the last checkpoint (that of `xrdtrain.data.progress`)."""
+
+    REPLAY = "replay"
+    DISCARD = "discard"
+
+
 class PrecisionOption(StrEnum):
     """Arithmetic of the network (that of `xrdtrain.inference`, whose import takes a second)."""
 
@@ -44,6 +51,14 @@ def fit(
         str | None, typer.Option(help="Stop properly after this time of training, for example 5m or 12h.")
     ] = None,
     resume: Annotated[Resume, typer.Option(help="auto: go on where a run folder stopped.")] = Resume.AUTO,
+    on_crash: Annotated[
+        OnCrashOption | None,
+        typer.Option(
+            help="Samples used behind the last checkpoint when a process dies: replay uses them again (each counts "
+            "once), discard never uses a sample twice. Default replay, or as the run was started.",
+            show_default=False,
+        ),
+    ] = None,
     precision: Annotated[
         PrecisionOption, typer.Option(help="auto: bfloat16 where the device computes with it.")
     ] = PrecisionOption.AUTO,
@@ -88,10 +103,11 @@ def fit(
     """
     from xrdcommon.space_groups import parse_groups
 
+    from xrdtrain.data.progress import OnCrash
     from xrdtrain.durations import parse_duration
-    from xrdtrain.fit import FitRequest
     from xrdtrain.fit import fit as train
     from xrdtrain.inference import Precision
+    from xrdtrain.request import FitRequest
     from xrdtrain.summary import final_lines
 
     request = FitRequest(
@@ -114,6 +130,7 @@ def fit(
         seed=seed,
         classes=None if classes is None else tuple(parse_groups(classes)),
         feed=feed,
+        on_crash=None if on_crash is None else OnCrash(on_crash.value),
     )
     for line in final_lines(train(request)):
         console.emit(line)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from xrdcommon.grid import Grid
 
+from xrdtrain.data.progress import Crashes
 from xrdtrain.labels import Classes
 
 Cursor = dict[str, Any]
@@ -71,8 +72,11 @@ class Source(Protocol):
     def start(self, cursor: Cursor | None) -> None:
         """Begin to read ahead from a cursor (None: from the beginning)."""
 
-    def exchange(self) -> None:
-        """Pass on between the ranks what they need to read on; all call it together."""
+    def outgoing(self) -> int:
+        """Return how many shards rank 0 has to pass on to the others."""
+
+    def exchange(self, n: int) -> None:
+        """Pass n shards on, from rank 0 to the others; all call it together."""
 
     def next(self, timeout: float) -> Batch | None:
         """Return the next batch, or None when none is ready within the timeout (seconds)."""
@@ -94,6 +98,9 @@ class Source(Protocol):
 
     def backlog(self) -> Backlog | None:
         """Return what waits, None for a fixed set."""
+
+    def crashes(self) -> Crashes:
+        """Return what crashes have cost the run, on rank 0."""
 
     def close(self, *, done: bool) -> None:
         """Stop reading; `done` gives untouched shards back."""

@@ -21,6 +21,7 @@ from xrdcommon.fixed_sets import FixedSet
 from xrdcommon.grid import Grid
 
 from xrdtrain.data.batch import Backlog, Batch, Cursor, empty_patterns
+from xrdtrain.data.progress import Crashes
 from xrdtrain.data.reader import Reader
 from xrdtrain.distributed import Ranks
 from xrdtrain.labels import OUTSIDE, Classes
@@ -94,8 +95,16 @@ class FixedSource:
         assert self._reader is not None
         return self._reader.next(timeout)
 
-    def exchange(self) -> None:
-        """Every rank reads the same order: nothing to pass on."""
+    def outgoing(self) -> int:
+        """Return 0: every rank reads the same order."""
+        return 0
+
+    def exchange(self, n: int) -> None:
+        """There is nothing to pass on."""
+
+    def crashes(self) -> Crashes:
+        """Return nothing: patterns are used again and again."""
+        return Crashes()
 
     def used(self, batch: Batch) -> None:
         """Move the cursor on."""

@@ -1,9 +1,10 @@
 """Training on a growing spool: shards are claimed, verified, used once, and deleted when a checkpoint covers them.
 
-Rows are taken in the order of the claims. Samples are independent draws already, so nothing is shuffled, and the
-cursor is one shard and one row. The order of the claims is kept in the run folder (claims.jsonl), so that a process
-killed at any moment goes on with the same batches. Under DDP rank 0 claims and verifies; its main thread passes the
-paths on, and every rank reads its part of each batch from the shared file system.
+Rows are taken in the order of the claims, but for those that were discarded after a crash. Samples are independent
+draws already, so nothing is shuffled, and the cursor is one shard and one row. The order of the claims is kept in the
+run folder (claims.jsonl), so that a process killed at any moment goes on with the same batches. Under DDP rank 0
+claims and verifies; its main thread passes the paths on, and every rank reads its part of each batch from the shared
+file system.
 
 # B rows of a batch, P grid points
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,13 @@ from xrdcommon.files import write_bytes
 from xrdcommon.shards.format import ShardName
 from xrdcommon.shards.reader import Shard, read_shard
 from xrdcommon.spool.consumer import Consumer
+from xrdcommon.spool.journal import append_lines, read_lines
 from xrdcommon.spool.layout import MAIN
 from xrdcommon.spool.spool import Spool
+from xrdcommon.spool.usage import Ranges, read_notes
 
 from xrdtrain.data.batch import Backlog, Batch, Cursor, empty_patterns
+from xrdtrain.data.progress import Crashes, Note, OnCrash, Progress
 from xrdtrain.data.reader import TICK, Reader
 from xrdtrain.distributed import Ranks
 from xrdtrain.labels import OUTSIDE, Classes
@@ -42,26 +47,39 @@ LOOK_AGAIN = 0.5
 """Seconds between two looks into an empty spool."""
 
 
+_Part = tuple[str, Shard | None, Ranges]
+"""Name of a shard, the shard, and the rows to use of it (first and last, excluded); None where all were discarded."""
+
+
 class SpoolSource:
     """Batches of never-reused synthetic diffractograms."""
 
     is_fixed = False
 
     def __init__(
-        self, spool: Spool, *, run_id: str, order_file: Path, batch: int, ranks: Ranks, feed: str = MAIN
+        self,
+        spool: Spool,
+        *,
+        run_id: str,
+        order_file: Path,
+        batch: int,
+        ranks: Ranks,
+        feed: str = MAIN,
+        on_crash: OnCrash = OnCrash.REPLAY,
     ) -> None:
         """Prepare to consume; nothing is claimed before `start`.
 
         Args:
             spool: the opened spool.
             run_id: name of the training in the spool, the same after a resume.
-            order_file: where the order of the claims is kept.
+            order_file: where the order of the claims is kept; progress.json lies beside it.
             batch: samples of one step over all ranks.
             ranks: the processes of the training.
             feed: queue of the spool to take from; trainings of different feeds get every shard each.
+            on_crash: what becomes of rows that a process used before it died without a checkpoint of them.
 
         """
-        self._feed = feed
+        self._feed, self._on_crash = feed, on_crash
         self._spool, self._run_id, self._order_file = spool, run_id, order_file
         self._batch, self._ranks = batch, ranks
         self.grid = spool.grid
@@ -73,6 +91,9 @@ class SpoolSource:
         self._inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._finished: list[str] = []
         self._current: tuple[str, int] | None = None
+        self._samples = 0
+        self._progress: Progress | None = None
+        self._discarded: dict[str, Ranges] = {}
 
     @property
     def physics(self) -> dict[str, Any]:
@@ -91,8 +112,9 @@ class SpoolSource:
         }
 
     def start(self, cursor: Cursor | None) -> None:
-        """Take over what this run held, repeat the last cover, and begin to read ahead."""
+        """Take over what this run held, repeat the last cover, give up what must be, and begin to read ahead."""
         if cursor is not None:
+            self._samples = int(cursor.get("step", 0))
             self._finished = [str(name) for name in cursor["finished"]]
             if cursor["current"] is not None:
                 self._current = (str(cursor["current"][0]), int(cursor["current"][1]))
@@ -105,29 +127,87 @@ class SpoolSource:
                 )
             self._consumer = self._spool.consumer(self._run_id, self._feed)
             if cursor is not None:
-                self.covered(int(cursor.get("step", 0)))
+                self._cover(self._samples)
+            self._settle(self._consumer)
         begin, pinned = self._current, self._ranks.device.type == "cuda"
         self._finished = []
         self._reader = Reader(lambda stop: self._produce(begin, stop, pinned), max(4, ROWS_AHEAD // self._batch))
 
-    def exchange(self) -> None:
+    def _settle(self, consumer: Consumer) -> None:
+        """Count what a process that died had used behind its checkpoint; give it up for ever where that is asked for.
+
+        The plan is durable before anything is given up, so a crash in the middle repeats the same plan.
+        """
+        self._progress = Progress(self._order_file.with_name("progress.json"), self._on_crash)
+        note = self._progress.note
+        folder = self._spool.layout.consumer(self._run_id)
+        replayed, discarded = 0, 0
+        if self._on_crash is OnCrash.DISCARD:
+            plan = note.giving_up
+            if plan is None:
+                self._discarded = read_notes(folder).discarded
+                beyond = None if note.until is None else max(0, note.until - self._samples)
+                plan = self._plan(consumer, beyond)
+            if plan:
+                self._progress.write(replace(note, until=note.until or 0, giving_up=plan))
+                before = _given_up(folder)
+                held = {str(name) for name in consumer.held()}
+                consumer.discard({name: rows for name, rows in plan.items() if name in held})
+                discarded = _given_up(folder) - before
+        elif note.until is not None:
+            replayed = max(0, note.until - self._samples)
+        self._discarded = read_notes(folder).discarded
+        self._progress.write(Note(self._samples, note.replayed + replayed, note.discarded + discarded))
+        if replayed:
+            console.say(
+                f"the last process ended without a checkpoint: the {replayed:,} samples that it used behind the last "
+                "one are used again, and count once"
+            )
+        if discarded:
+            console.say(
+                f"the last process ended without a checkpoint: {discarded:,} samples that it may have used behind "
+                "the last one are discarded"
+            )
+
+    def _plan(self, consumer: Consumer, n: int | None) -> dict[str, tuple[int, int]]:
+        """Return the next n rows (None: all) that this run holds, first and last (excluded) of each shard."""
+        plan: dict[str, tuple[int, int]] = {}
+        logged = set(_read_order(self._order_file))
+        for name in self._resumed_order(consumer, self._current):
+            if n is not None and n <= 0:
+                break
+            if str(name) not in logged:
+                continue  # claimed just before the end: no batch was made of it
+            row = self._current[1] if self._current is not None and self._current[0] == str(name) else 0
+            for first, last in kept_rows(row, name.rows, self._discarded.get(str(name), [])):
+                last = last if n is None else min(last, first + n)
+                n = None if n is None else n - (last - first)
+                if first < last:
+                    plan[str(name)] = (plan.get(str(name), (first,))[0], last)
+        return plan
+
+    def outgoing(self) -> int:
+        """Return how many shards the leader has verified and not passed on."""
+        return self._outbox.qsize() if self._ranks.leads and self._ranks.world > 1 else 0
+
+    def exchange(self, n: int) -> None:
         """Under DDP pass on what the leader has claimed and verified."""
-        if self._ranks.world == 1:
-            return
-        waiting = self._outbox.qsize() if self._ranks.leads else 0
-        if n := int(self._ranks.largest(waiting)[0]):
-            shards = [self._outbox.get() for _ in range(n)] if self._ranks.leads else []
-            for shard in self._ranks.from_leader(shards):
-                if not self._ranks.leads:
-                    self._inbox.put(shard)
+        shards = [self._outbox.get() for _ in range(n)] if self._ranks.leads else []
+        for shard in self._ranks.from_leader(shards):
+            if not self._ranks.leads:
+                self._inbox.put(shard)
 
     def next(self, timeout: float) -> Batch | None:
-        """Return the next batch (see `Source`)."""
+        """Return the next batch (see `Source`), noting first that it is about to be used."""
         assert self._reader is not None
-        return self._reader.next(timeout)
+        batch = self._reader.next(timeout)
+        if batch is not None and self._progress is not None:
+            self._progress.using(self._samples + self._batch, self._batch)
+        return batch
 
     def used(self, batch: Batch) -> None:
         """Move the cursor on."""
+        self._samples += self._batch
         self._finished.extend(batch.mark["finished"])
         self._current = batch.mark["current"]
 
@@ -137,6 +217,12 @@ class SpoolSource:
 
     def covered(self, step: int) -> None:
         """Count as used and delete what a durable checkpoint covers."""
+        self._cover(step)
+        if self._progress is not None:
+            self._progress.write(replace(self._progress.note, until=step))
+
+    def _cover(self, step: int) -> None:
+        """Count as used and delete what is used."""
         if self._consumer is not None:
             used = {name: ShardName.parse(name).rows for name in self._finished}
             if self._current is not None:
@@ -158,10 +244,16 @@ class SpoolSource:
         found = self._spool.backlog(self._feed)
         return Backlog(found.shards, found.samples)
 
+    def crashes(self) -> Crashes:
+        """Return what crashes have cost the run."""
+        return Crashes() if self._progress is None else self._progress.note.crashes
+
     def close(self, *, done: bool) -> None:
         """Stop reading; at the proper end untouched shards go back to the spool."""
         if self._reader is not None:
             self._reader.close()
+        if self._progress is not None:
+            self._progress.close()
         if self._consumer is not None:
             if done:
                 self._consumer.release()
@@ -176,30 +268,35 @@ class SpoolSource:
         patterns = labels = samples = None
         filled = 0  # rows of the batch so far
         finished: list[str] = []
-        for shard, row in self._shards(begin, stop):
-            known = self._known(shard)
-            while row < len(shard):
-                if patterns is None:
-                    patterns = empty_patterns(own, self.grid.n_points, pinned=pinned)
-                    labels = torch.empty(own, dtype=torch.int64)
-                    samples = np.empty(own, dtype=shard.blocks[0].samples.dtype)
-                assert labels is not None
-                assert samples is not None
-                n = min(self._batch - filled, len(shard) - row)
-                low, high = max(mine.start, filled), min(mine.stop, filled + n)
-                if low < high:
-                    here = slice(low - mine.start, high - mine.start)
-                    first, last = row + low - filled, row + high - filled
-                    _copy(shard, first, last, patterns[here].numpy(), samples[here])
-                    labels[here] = torch.from_numpy(known[first:last])
-                row += n
-                filled += n
-                if row == len(shard):
-                    finished.append(str(shard.name))
-                if filled == self._batch:
-                    current = None if row == len(shard) else (str(shard.name), row)
-                    yield Batch(patterns, labels, samples, {"finished": finished, "current": current})
-                    patterns, filled, finished = None, 0, []
+        for name, shard, ranges in self._shards(begin, stop):
+            known = np.empty(0, dtype=np.int64) if shard is None else self._known(shard)
+            for k, (row, end) in enumerate(ranges):
+                assert shard is not None
+                while row < end:
+                    if patterns is None:
+                        patterns = empty_patterns(own, self.grid.n_points, pinned=pinned)
+                        labels = torch.empty(own, dtype=torch.int64)
+                        samples = np.empty(own, dtype=shard.blocks[0].samples.dtype)
+                    assert labels is not None
+                    assert samples is not None
+                    n = min(self._batch - filled, end - row)
+                    low, high = max(mine.start, filled), min(mine.stop, filled + n)
+                    if low < high:
+                        here = slice(low - mine.start, high - mine.start)
+                        first, last = row + low - filled, row + high - filled
+                        _copy(shard, first, last, patterns[here].numpy(), samples[here])
+                        labels[here] = torch.from_numpy(known[first:last])
+                    row += n
+                    filled += n
+                    passed = row == end and k == len(ranges) - 1  # what may follow in the shard was discarded
+                    if passed:
+                        finished.append(name)
+                    if filled == self._batch:
+                        current = None if passed else (name, row)
+                        yield Batch(patterns, labels, samples, {"finished": finished, "current": current})
+                        patterns, filled, finished = None, 0, []
+            if not ranges:
+                finished.append(name)
 
     def _known(self, shard: Shard) -> NDArray[np.int64]:
         """Return the class index of every row."""
@@ -212,8 +309,8 @@ class SpoolSource:
             raise FormatError(f"{shard.name}: patterns of {shard.blocks[0].patterns.shape[1]} points in this spool")
         return labels
 
-    def _shards(self, begin: tuple[str, int] | None, stop: threading.Event) -> Iterator[tuple[Shard, int]]:
-        """Yield shards for ever, each with the row at which to begin."""
+    def _shards(self, begin: tuple[str, int] | None, stop: threading.Event) -> Iterator[_Part]:
+        """Yield shards for ever, each with the rows to use of it."""
         if self._consumer is None:
             yield from self._followed(stop)
             return
@@ -226,25 +323,28 @@ class SpoolSource:
                 if not window:
                     stop.wait(LOOK_AGAIN)
                     continue
-                with self._order_file.open("a") as stream:
-                    stream.writelines(json.dumps(str(name)) + "\n" for name in window)
+                append_lines(self._order_file, ({"name": str(name)} for name in window))
             name = window.pop(0)
             row = begin[1] if begin is not None and begin[0] == str(name) else 0
+            ranges = kept_rows(row, name.rows, self._discarded.get(str(name), []))
+            if not ranges:
+                yield str(name), None, []
+                continue
             shard = consumer.load(name)
             if shard is None:
                 continue  # damaged: in quarantine, logged
             if self._ranks.world > 1:
-                self._outbox.put(json.dumps([str(claims / str(name)), row]))
-            yield shard, row
+                self._outbox.put(json.dumps([str(claims / str(name)), ranges]))
+            yield str(name), shard, ranges
 
-    def _followed(self, stop: threading.Event) -> Iterator[tuple[Shard, int]]:
+    def _followed(self, stop: threading.Event) -> Iterator[_Part]:
         """Yield the shards that the leader has verified."""
         while not stop.is_set():
             try:
-                path, row = json.loads(self._inbox.get(timeout=TICK))
+                path, ranges = json.loads(self._inbox.get(timeout=TICK))
             except queue.Empty:
                 continue
-            yield read_shard(Path(path)), int(row)
+            yield Path(path).name, read_shard(Path(path)), ranges
 
     def _resumed_order(self, consumer: Consumer, begin: tuple[str, int] | None) -> list[ShardName]:
         """Return the shards held, in the order of their claims: the one in use first."""
@@ -255,7 +355,7 @@ class SpoolSource:
         damaged = begin is not None and (self._spool.layout.quarantined(self._feed) / begin[0]).exists()
         if begin is not None and begin[0] not in held and not damaged:
             raise InputError(f"{begin[0]}: the shard in use at the checkpoint is no longer held; its spool was changed")
-        write_bytes(self._order_file, "".join(json.dumps(str(name)) + "\n" for name in order).encode())
+        write_bytes(self._order_file, "".join(json.dumps({"name": str(name)}) + "\n" for name in order).encode())
         return order
 
 
@@ -266,13 +366,23 @@ def spool_claims(spool: Spool, consumer: Consumer) -> Path:
 
 def _read_order(path: Path) -> list[str]:
     """Return logged names; a last line cut short by a kill names a shard that no batch was made of."""
-    names: list[str] = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            names.append(str(json.loads(line)))
-        except ValueError:
-            break
-    return names
+    return [str(entry["name"]) for entry in read_lines(path)]
+
+
+def kept_rows(first: int, rows: int, discarded: Sequence[tuple[int, int]]) -> Ranges:
+    """Return the ranges of a shard's rows from `first` on that were not discarded."""
+    kept: Ranges = []
+    for low, high in [*sorted(discarded), (rows, rows)]:
+        if first < low:
+            kept.append((first, low))
+        first = max(first, high)
+    return kept
+
+
+def _given_up(folder: Path) -> int:
+    """Return how many rows a training has discarded so far."""
+    notes = read_notes(folder)
+    return sum(notes.counts(name)[1] for name in notes.discarded)
 
 
 def _copy(shard: Shard, first: int, last: int, patterns: NDArray[np.float16], samples: NDArray[np.void]) -> None:
