@@ -1,45 +1,67 @@
 """Fixed diffractograms of known structures: a structure table in, a fixed set out.
 
 The size of the crystallites of row r is drawn from the stream of the identity (seed, 0, k, r), k = 0 for the first
-size, so that a set is a pure function of table, settings and seed, whatever the number of workers; its files carry
-no date. Occupancies are those of the table. A row that cannot be simulated is listed in `DIR.rejected.csv`.
+size, so that a set is a pure function of table, settings and seed, whatever the number of workers and however often it
+was interrupted; its files carry no date. Occupancies are those of the table. A row that cannot be simulated, or is not
+wanted, is listed in `DIR.rejected.csv`.
+
+Plan, partition, finalise: rows are checked, every shard of 1024 diffractograms is made by one process (`freeze_tasks`),
+read back in order for the hash of the set, and the whole is renamed to its place (`freeze_folder`).
 """
 
-# N rows of the table that could be simulated times sizes a crystal, P grid points.
+# N rows of the table that could be simulated times sizes a crystal, P grid points
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.metadata
 import io
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
-from multiprocessing import get_context
+import multiprocessing
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from xrdcommon import console
-from xrdcommon.errors import InputError, XrdError
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.errors import DiskFullError, FormatError, InputError, Interrupted
 from xrdcommon.files import sha256_file, write_bytes
-from xrdcommon.fixed_set_format import ID_BYTES
-from xrdcommon.fixed_sets import check_writable, fixed_set_writer
-from xrdcommon.identity import SampleIdentity
+from xrdcommon.fixed_set_format import ROWS_PER_SHARD
+from xrdcommon.fixed_set_writer import check_writable, finish_set, pattern_array, publish
+from xrdcommon.fixed_sets import ZarrPatterns
+from xrdcommon.signals import StopRequest, stop_on_signals
 
 from xrdgen.diffraction.settings import SimulationSettings
-from xrdgen.diffraction.simulator import Simulator
-from xrdgen.production.rows import fill_record
-from xrdgen.structures.table import citations, crystal_of, read_table
+from xrdgen.freeze_folder import Faults, FreezeFolder, Plan
+from xrdgen.freeze_tasks import (
+    CheckTask,
+    Limits,
+    ShardTask,
+    check_rows,
+    prepare_process,
+    read_faults,
+    read_outcome,
+    sample_id,
+    simulate_shard,
+)
+from xrdgen.structures.table import CELL_COLUMNS, citations, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_PER_TASK: Final = 64
+__all__ = ["FreezeReport", "Limits", "Rejection", "freeze_table", "rejected_path", "sample_id"]
+
 MAX_SIZES: Final = 1000
+NEEDED: Final = ["source", "id", "formula", "space_group", *CELL_COLUMNS, "sites"]
+"""Columns that go to the workers."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,90 +93,6 @@ class FreezeReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A few consecutive rows of the table."""
-
-    first: int
-    rows: pd.DataFrame
-    settings: SimulationSettings
-    sizes: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Diffractograms of a task."""
-
-    rows: int
-    patterns: NDArray[np.float32]
-    samples: NDArray[Any]
-    ids: list[str]
-    rejections: list[Rejection]
-
-
-def sample_id(source: str, name: str) -> str:
-    """Return `source:name`, shortened to 64 bytes where needed with a hash that keeps it unique."""
-    text = f"{source}:{name}"
-    content = text.encode()
-    if len(content) <= ID_BYTES:
-        return text
-    mark = "~" + hashlib.sha256(content).hexdigest()[:12]
-    return content[: ID_BYTES - len(mark)].decode(errors="ignore") + mark
-
-
-def _simulate(task: _Task, simulator: Simulator | None = None) -> _Block:
-    """Simulate all rows of a task; runs in a worker process."""
-    simulator = simulator or Simulator(task.settings)
-    most = len(task.rows) * task.sizes
-    patterns = np.zeros((most, task.settings.grid.n_points), dtype=np.float32)
-    samples = np.zeros(most, dtype=SAMPLE_DTYPE)
-    ids: list[str] = []
-    rejections: list[Rejection] = []
-    n = 0
-    for offset, (_, entry) in enumerate(task.rows.iterrows()):
-        row = task.first + offset
-        try:
-            crystal = crystal_of(entry)
-            for size_number in range(task.sizes):
-                identity = SampleIdentity(task.seed, 0, size_number, row)
-                size = simulator.crystallite_size(identity)
-                simulator.pattern(crystal, size, out=patterns[n + size_number])
-                fill_record(samples[n + size_number], crystal, size, identity)
-        except XrdError as error:
-            rejections.append(
-                Rejection(
-                    row,
-                    str(entry["source"]),
-                    str(entry["id"]),
-                    str(entry["formula"]),
-                    int(entry["space_group"]),
-                    " ".join(str(error).split()),
-                )
-            )
-            continue
-        ids += [sample_id(str(entry["source"]), str(entry["id"]))] * task.sizes
-        n += task.sizes
-    return _Block(len(task.rows), patterns[:n], samples[:n], ids, rejections)
-
-
-def _run(tasks: Iterator[_Task], settings: SimulationSettings, workers: int) -> Iterator[_Block]:
-    """Yield the blocks in the order of the tasks; only a few are in flight."""
-    if workers <= 1:
-        simulator = Simulator(settings)
-        for task in tasks:
-            yield _simulate(task, simulator)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting: list[Future[_Block]] = []
-        for task in tasks:
-            waiting.append(pool.submit(_simulate, task))
-            if len(waiting) >= 2 * workers:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
-
-
 def rejected_path(out: Path) -> Path:
     """Return where the rows without a diffractogram are listed."""
     return out.with_name(out.name + ".rejected.csv")
@@ -170,6 +108,172 @@ def _write_rejections(path: Path, rejections: list[Rejection]) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
+def _rejections(table: pd.DataFrame, faults: Faults) -> list[Rejection]:
+    """Return the rows left out as they are listed."""
+    rejections = []
+    for row, reason in sorted(faults.items()):
+        entry = table.iloc[row]
+        source, name, formula = (str(entry[column]) for column in ("source", "id", "formula"))
+        rejections.append(Rejection(row, source, name, formula, int(entry["space_group"]), reason))
+    return rejections
+
+
+class _Here(Executor):
+    """Works in this process."""
+
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        """Do it at once."""
+        future: Future[R] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@contextmanager
+def _pool(workers: int, folder: FreezeFolder) -> Iterator[Executor]:
+    """Give the worker processes; when the work stops, shards that were begun are finished."""
+    if workers <= 1:
+        yield _Here()
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=prepare_process, initargs=(folder.workers_lock,)
+    ) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:  # the second signal: at once
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Freezer:
+    """Makes one set in its folder."""
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        settings: SimulationSettings,
+        limits: Limits,
+        sizes: int,
+        seed: int,
+        folder: FreezeFolder,
+        stop: StopRequest,
+        pool: Executor,
+        ahead: int,
+    ) -> None:
+        self._table, self._settings, self._limits, self._sizes, self._seed = table, settings, limits, sizes, seed
+        self._folder, self._stop, self._pool, self._ahead = folder, stop, pool, ahead
+
+    def plan(self) -> Plan:
+        """Return the plan of the folder; without one, check all rows."""
+        plan = self._folder.load_plan()
+        if plan is not None:
+            return plan
+        rows = self._table[NEEDED]
+        tasks = (
+            CheckTask(first, rows.iloc[first : first + ROWS_PER_SHARD], self._settings, self._limits)
+            for first in range(0, len(rows), ROWS_PER_SHARD)
+        )
+        faults: Faults = {}
+        with console.progress("checking structures", len(rows)) as advance:
+            for number, found in enumerate(self._in_order(check_rows, tasks)):
+                faults.update(found or {})
+                advance(min(ROWS_PER_SHARD, len(rows) - number * ROWS_PER_SHARD))
+        plan = Plan(len(rows), self._sizes, faults)
+        self._folder.save_plan(plan)
+        return plan
+
+    def make(self, plan: Plan) -> tuple[Plan, str]:
+        """Make all shards; return the plan that was carried out in the end and the SHA-256 of the patterns."""
+        while plan.shards:
+            self._folder.prepare_set(self._settings.grid, plan)
+            late, digest = self._make_shards(plan)
+            if not late:
+                return plan, digest
+            plan = plan.without(late)
+            self._folder.save_plan(plan)
+        return plan, ""
+
+    def _make_shards(self, plan: Plan) -> tuple[Faults, str]:
+        """Make the shards that are not there and read all back; return rows without reflections and the hash."""
+        kept, folder = plan.kept, self._folder
+        late: Faults = {}
+        digest = hashlib.sha256()
+        patterns = ZarrPatterns(folder.set, pattern_array(folder.set))
+        tasks = (
+            None if folder.is_written(plan, shard) or read_faults(folder.outcome(plan, shard)) else task
+            for shard, task in enumerate(self._tasks(plan, kept))
+        )
+        with console.progress("simulating structures", plan.diffractograms) as advance:
+            for shard, _ in enumerate(self._in_order(simulate_shard, tasks)):
+                for row, reason in read_faults(folder.outcome(plan, shard)).items():
+                    late.setdefault(row, reason)
+                rows = slice(shard * ROWS_PER_SHARD, min(plan.diffractograms, (shard + 1) * ROWS_PER_SHARD))
+                if not late:
+                    try:
+                        content = patterns.read(rows)
+                    except FormatError:  # written, but lost or damaged since (a machine that failed): once more
+                        self._pool.submit(simulate_shard, self._task(plan, kept, shard)).result()
+                        content = patterns.read(rows)
+                    digest.update(np.ascontiguousarray(content).data)
+                advance(rows.stop - rows.start, f"{len(late)} rejected" if late else "")
+        return late, digest.hexdigest()
+
+    def finish(self, plan: Plan, digest: str, attributes: dict[str, Any]) -> None:
+        """Join the records and make the set whole."""
+        outcomes = np.concatenate([read_outcome(self._folder.outcome(plan, shard)) for shard in range(plan.shards)])
+        samples, ids = outcomes["sample"], np.ascontiguousarray(outcomes["id"])
+        finish_set(self._folder.set, self._settings.grid, samples, ids, digest, attributes)
+
+    def _tasks(self, plan: Plan, kept: list[int]) -> Iterator[ShardTask]:
+        """Yield the tasks of all shards."""
+        for shard in range(plan.shards):
+            yield self._task(plan, kept, shard)
+
+    def _task(self, plan: Plan, kept: list[int], shard: int) -> ShardTask:
+        """Return the task of a shard."""
+        start = shard * ROWS_PER_SHARD
+        stop = min(plan.diffractograms, start + ROWS_PER_SHARD)
+        numbers = kept[start // self._sizes : -(-stop // self._sizes)]
+        return ShardTask(
+            number=shard,
+            n=stop - start,
+            offset=start % self._sizes,
+            numbers=numbers,
+            rows=self._table[NEEDED].iloc[numbers],
+            settings=self._settings,
+            sizes=self._sizes,
+            seed=self._seed,
+            folder=self._folder.set,
+            outcome=self._folder.outcome(plan, shard),
+        )
+
+    def _in_order(self, function: Callable[[T], R], tasks: Iterable[T | None]) -> Iterator[R | None]:
+        """Yield the results in the order of the tasks, None where there is nothing to do; few are in flight.
+
+        Raises:
+            Interrupted: a signal came.
+
+        """
+        waiting: deque[Future[R] | None] = deque()
+        for task in tasks:
+            if self._stop:
+                console.say(f"{self._stop.reason}: finishing the shards that are being made (again to stop at once)")
+                raise Interrupted(_kept(f"stopped by {self._stop.reason}", self._folder))
+            waiting.append(None if task is None else self._pool.submit(function, task))
+            if len(waiting) > self._ahead:
+                yield _result(waiting.popleft())
+        while waiting:
+            yield _result(waiting.popleft())
+
+
+def _result(future: Future[R] | None) -> R | None:
+    """Return what a task gave."""
+    return None if future is None else future.result()
+
+
 def freeze_table(
     table_path: Path,
     out: Path,
@@ -179,6 +283,7 @@ def freeze_table(
     seed: int = 0,
     workers: int = 1,
     overwrite: bool = False,
+    limits: Limits | None = None,
 ) -> FreezeReport:
     """Simulate every structure of a table and keep the diffractograms as a fixed set.
 
@@ -189,11 +294,14 @@ def freeze_table(
         sizes: diffractograms of each crystal, each with its own crystallite size.
         seed: of the crystallite sizes.
         workers: processes; 1 works in this one.
-        overwrite: replace an existing fixed set.
+        overwrite: replace an existing fixed set, and what another unfinished one has left.
+        limits: crystals to leave out; none by default.
 
     Raises:
         InputError: a table without rows or in which no row can be simulated, bad numbers, the place is taken.
         FormatError: the file is not a structure table.
+        DiskFullError: no space left; what is done is kept.
+        Interrupted: stopped; the same call goes on from there.
 
     """
     if not 1 <= sizes <= MAX_SIZES:
@@ -206,10 +314,7 @@ def freeze_table(
     table = read_table(table_path)
     if table.empty:
         raise InputError(f"{table_path}: a table without structures; import some with `xrdgen structures import`")
-    tasks = (
-        _Task(first, table.iloc[first : first + ROWS_PER_TASK], settings, sizes, seed)
-        for first in range(0, len(table), ROWS_PER_TASK)
-    )
+    limits = limits or Limits()
     attributes = {
         "made_by": "xrdgen freeze",
         "simulation": settings.to_dict(),
@@ -223,21 +328,44 @@ def freeze_table(
         },
         "citations": citations(table),
     }
-    report = FreezeReport()
+    if limits != Limits():
+        attributes["limits"] = asdict(limits)
+    job = {**attributes, "version": importlib.metadata.version("xrdstream")}
     with (
-        console.progress("simulating structures", len(table)) as advance,
-        fixed_set_writer(out, settings.grid, attributes, overwrite=overwrite) as writer,
+        stop_on_signals() as stop,
+        FreezeFolder.hold(out, job, start_over=overwrite) as folder,
+        _stopping(folder),
+        _pool(workers, folder) as pool,
     ):
-        for block in _run(tasks, settings, workers):
-            writer.append(block.patterns, block.samples, block.ids)
-            report.rejections += block.rejections
-            report.crystals += block.rows - len(block.rejections)
-            report.diffractograms += len(block.samples)
-            advance(block.rows, f"{len(report.rejections)} rejected" if report.rejections else "")
-        _write_rejections(rejected_path(out), report.rejections)
-        if not report.crystals:
+        ahead = 0 if workers <= 1 else 2 * workers
+        freezer = _Freezer(table, settings, limits, sizes, seed, folder, stop, pool, ahead)
+        plan, digest = freezer.make(freezer.plan())
+        rejections = _rejections(table, plan.faults)
+        _write_rejections(rejected_path(out), rejections)
+        if not plan.shards:
+            folder.remove()
             raise InputError(
                 f"{table_path}: none of {len(table)} structures can be simulated, the first one because: "
-                f"{report.rejections[0].reason}"
+                f"{rejections[0].reason}"
             )
-    return report
+        freezer.finish(plan, digest, attributes)
+        publish(folder.set, out)
+        folder.remove()
+    return FreezeReport(plan.rows - len(rejections), plan.diffractograms, rejections)
+
+
+@contextmanager
+def _stopping(folder: FreezeFolder) -> Iterator[None]:
+    """Say of work that is stopped how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, BrokenProcessPool) as stop:
+        why = "stopped" if isinstance(stop, KeyboardInterrupt) else "a worker process died (memory?)"
+        raise Interrupted(_kept(why, folder)) from stop
+    except DiskFullError as error:
+        raise DiskFullError(_kept(str(error), folder)) from error
+
+
+def _kept(why: str, folder: FreezeFolder) -> str:
+    """Return what to say of work that stops."""
+    return f"{why}; what is done is kept in {folder.path}, the same command goes on from there"

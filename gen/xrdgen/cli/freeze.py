@@ -19,26 +19,38 @@ def freeze(
     wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
     size_min: Annotated[float, typer.Option(help="Smallest crystallite size, nm.")] = 20.0,
     size_max: Annotated[float, typer.Option(help="Largest crystallite size, nm.")] = 100.0,
+    max_volume: Annotated[
+        float | None, typer.Option(help="Leave out cells of this volume (Å^3) or more; the paper: 7000. Default: none.")
+    ] = None,
+    max_sites: Annotated[
+        int | None,
+        typer.Option(help="Leave out crystals with this many sites of the asymmetric unit or more; the paper: 100."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 1 works in this one.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing fixed set.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing fixed set (or unfinished one).")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Simulate the diffractograms of known structures once and keep them, for tests and for training on real data.
 
     Partial and mixed occupancies are respected. Structures that cannot be simulated are listed in
-    OUT.rejected.csv with the reason. The same table, settings and seed give the same files.
+    OUT.rejected.csv with the reason. The same table, settings and seed give the same files, with any number of
+    workers. Killed or stopped, the same command goes on where it was; until then all is in OUT.partial.
+
+    Everything in the table is kept unless --max-volume or --max-sites is given: the paper leaves out cells of
+    7000 Å^3 or more and crystals with 100 sites or more, of its real structures too.
 
     \b
     Example:
       xrdgen freeze parts/test.parquet --out test.zarr
       xrdgen freeze embedded:amcsd --out amcsd.zarr --sizes 2 --step 0.04
+      xrdgen freeze icsd/test.parquet --out icsd-test.zarr --max-volume 7000 --max-sites 100 --workers 16
     """
     from xrdcommon import console
     from xrdcommon.grid import Grid
 
     from xrdgen.diffraction.settings import SimulationSettings
     from xrdgen.embedded import resolve
-    from xrdgen.freeze import freeze_table, rejected_path
+    from xrdgen.freeze import Limits, freeze_table, rejected_path
 
     settings = SimulationSettings(
         grid=Grid(two_theta_min, two_theta_max, step),
@@ -46,9 +58,19 @@ def freeze(
         size_min=size_min,
         size_max=size_max,
     )
-    report = freeze_table(resolve(table), out, settings, sizes=sizes, seed=seed, workers=workers, overwrite=force)
+    report = freeze_table(
+        resolve(table),
+        out,
+        settings,
+        sizes=sizes,
+        seed=seed,
+        workers=workers,
+        overwrite=force,
+        limits=Limits(max_volume, max_sites),
+    )
     if report.rejections:
-        console.say(f"{len(report.rejections)} structures could not be simulated: see {rejected_path(out)}")
+        what = "could not be simulated" if max_volume is None and max_sites is None else "left out"
+        console.say(f"{len(report.rejections)} structures {what}: see {rejected_path(out)}")
     if json_output:
         console.emit_json(report.to_dict())
     else:
