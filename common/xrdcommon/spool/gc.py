@@ -22,6 +22,7 @@ from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.backlog import claim_folders, names_in
 from xrdcommon.spool.consumer import Consumer
 from xrdcommon.spool.feeds import is_removed, remove_feed, removing, sweep
+from xrdcommon.spool.journal import explain_refusals
 from xrdcommon.spool.layout import CREATING_FILE, check_name
 from xrdcommon.spool.lease import PATIENCE, Lease, is_alive, outdated
 from xrdcommon.spool.producer import Stream
@@ -106,22 +107,24 @@ def collect(
 
     Raises:
         InputError: no such training, `discard_partly` without `release`.
-        SpoolError: the training to be released, or one that reads the feed to be removed, lives; no such feed.
+        SpoolError: the training to be released, or one that reads the feed to be removed, lives; no such feed; the
+            spool is another one now, or cannot be written.
 
     """
     if discard_partly and release is None:
         raise InputError("--discard-partly: only together with --release RUN")
     found = Garbage(dry_run=dry_run)
-    if release is not None:
-        _release(spool, check_name(release), found, discard_partly=discard_partly, patience=patience)
-    if without_feed is not None:
-        _remove_feed(spool, without_feed, found, patience)
-    _sweep_feeds(spool, found, without_feed, patience)
-    _drafts(spool, found, patience)
-    _claim_folders(spool, found, patience)
-    _control(spool, found, patience)
-    _leases(spool, found)
-    _temporary(spool, found, patience)
+    with explain_refusals(spool.path):
+        if release is not None:
+            _release(spool, check_name(release), found, discard_partly=discard_partly, patience=patience)
+        if without_feed is not None:
+            _remove_feed(spool, without_feed, found, patience)
+        _sweep_feeds(spool, found, without_feed, patience)
+        _drafts(spool, found, patience)
+        _claim_folders(spool, found, patience)
+        _control(spool, found, patience)
+        _leases(spool, found)
+        _temporary(spool, found, patience)
     return found
 
 

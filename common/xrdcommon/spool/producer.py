@@ -249,6 +249,8 @@ class Stream:
         for folder in sorted(spool.layout.temporary.glob(f"p{self.number:06d}-*")):
             token = folder.name.removesuffix(_TAKEN)
             taken = folder.with_name(token + _TAKEN)
+            self.lease.verify()
+            spool.guard()
             if folder != taken and not move(folder, taken):
                 continue
             shard = int(token.partition("-")[2].partition(".")[0])
@@ -258,8 +260,6 @@ class Stream:
             with contextlib.suppress(MissingFileError):
                 record = Record.read(spool.layout.record(self.number, shard))
                 finished += record.token == token and finish(spool, record)
-            self.lease.verify()
-            spool.guard()
             shutil.rmtree(taken, ignore_errors=True)
         return finished
 
