@@ -57,6 +57,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed-dev
+	@$(PIP) -e '.[dev,bench]'
 	$(BIN)/python -m tests.benchmarks
 
 clean:

@@ -57,7 +57,7 @@ MAGIC = b"xrdstream kernel 1\n"
 SUFFIX = ".kernel"
 _TEMPORARY = ".tmp"
 
-_STALE_SECONDS = {SUFFIX: 90 * 86400.0, _TEMPORARY: 86400.0}
+_STALE_SECONDS = {SUFFIX: 90 * 86400.0, ".built": 60 * 86400.0, _TEMPORARY: 86400.0}
 """Files older than this are removed by whoever saves: code of sources long gone, what a killed process left."""
 
 _SETTINGS = (
@@ -260,6 +260,27 @@ class KernelCache:
                 _say_once(f"{folder} cannot be written ({error.strerror}); set NUMBA_CACHE_DIR to a folder that can")
             else:
                 return
+
+
+def _build_note(module: Path) -> str:
+    """Name the note that all kernels that a module uses are compiled, for this kind of CPU and these versions."""
+    codegen = import_module("numba.core.registry").cpu_target.target_context.codegen()
+    settings = [getattr(numba.config, name, None) for name in _SETTINGS]
+    parts = (sources_hash(module), codegen.magic_tuple(), settings, sys.version, np.__version__, numba.__version__)
+    return f"{module.stem}-{hashlib.sha256(repr((*parts, _llvmlite.__version__)).encode()).hexdigest()[:32]}.built"
+
+
+def is_built(module: Path) -> bool:
+    """Tell whether somebody has noted that all kernels that a module uses are compiled and kept."""
+    return any((folder / _build_note(module)).is_file() for folder in filter(_is_trusted, folders()))
+
+
+def note_built(module: Path) -> None:
+    """Note that all kernels that a module uses are compiled and kept; a wrong note costs time, nothing else."""
+    for folder in filter(_is_trusted, folders()):
+        with contextlib.suppress(OSError):
+            (folder / _build_note(module)).touch()
+            return
 
 
 def _read(path: Path, key: bytes) -> bytes | None:

@@ -95,7 +95,7 @@ def sample(
         )
         return
     _print_table(crystals)
-    console.say(f"{n} crystals of {attempts} drawn, every space group verified (spglib, {settings.tolerance:g} Å)")
+    console.say(f"{n} crystals of {attempts} drawn, every space group verified within {settings.tolerance:g} Å")
     if paths:
         console.say(f"written: {paths[0]}" + (f" to {paths[-1]}" if len(paths) > 1 else ""))
 

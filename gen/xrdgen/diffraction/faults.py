@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import numpy as np
+from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
-from xrdcommon.space_groups import crystal_system
+from xrdcommon.space_groups import check_group, crystal_system
 
 from xrdgen.crystals.crystal import Crystal
 from xrdgen.diffraction import validation_kernels as check
 from xrdgen.diffraction.form_factors import has_form_factor
 from xrdgen.elements import symbol
+from xrdgen.symmetry import wyckoff
+
+
+def check_shapes(crystal: Crystal) -> None:
+    """Make sure that the arrays of a crystal fit together, before kernels read them.
+
+    Raises:
+        InputError: no whole space-group number, an array of another shape, or a letter that the group does not have.
+
+    """
+    if not isinstance(crystal.space_group, int | np.integer):
+        raise InputError(f"space group {crystal.space_group}: must be a whole number, 1 to 230")
+    check_group(int(crystal.space_group))
+    n = len(crystal.positions)
+    wanted = {"cell": (6,), "positions": (n, 3)}
+    wanted |= dict.fromkeys(("atomic_numbers", "occupancies", "letters", "sites"), (n,))
+    for name, shape in wanted.items():
+        found = np.shape(getattr(crystal, name))
+        if found != shape and n:
+            raise InputError(f"crystal of {n} atom rows: {name} has shape {found}; need {shape}")
+    table = wyckoff.tables()
+    n_letters = int(table.start[crystal.space_group] - table.start[crystal.space_group - 1])
+    letters = np.asarray(crystal.letters)
+    outside = np.flatnonzero((letters < 0) | (letters >= n_letters))
+    if len(outside):
+        raise InputError(
+            f"atom row {outside[0]}: index {letters[outside[0]]} of the Wyckoff letter; space group "
+            f"{crystal.space_group} has 0 to {n_letters - 1}"
+        )
 
 
 def describe_fault(fault: int, row: int, crystal: Crystal) -> str:

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
 from xrdcommon.identity import Purpose, SampleIdentity, generator
-from xrdcommon.space_groups import check_group
 
 from xrdgen.crystals.crystal import Crystal
 from xrdgen.diffraction import validation_kernels as check
-from xrdgen.diffraction.faults import describe_fault, describe_missing_reflections
+from xrdgen.diffraction.faults import check_shapes, describe_fault, describe_missing_reflections
 from xrdgen.diffraction.form_factors import form_factor_table, has_form_factor
 from xrdgen.diffraction.group_tables import GroupTables, group_tables
 from xrdgen.diffraction.peaks import Diffractogram, Peaks
@@ -125,7 +124,8 @@ class Simulator:
             InputError: see `pattern`.
 
         """
-        number = check_group(int(crystal.space_group))
+        check_shapes(crystal)
+        number = int(crystal.space_group)
         # fresh arrays: contiguous and writable, so that every kernel is compiled once only
         cell = np.array(crystal.cell, dtype=np.float64)
         positions = np.array(crystal.positions, dtype=np.float64, order="C")

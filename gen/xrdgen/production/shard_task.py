@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,8 @@ from xrdcommon.shards.format import BLOCK_ROWS
 from xrdcommon.spool.producer import Draft, finish_shard
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.rows import RowSource
+from xrdgen.production.compiling import compile_once
+from xrdgen.production.rows import CrystalRows, RowSource
 from xrdgen.production.storage import StoredPatterns
 
 RowFactory = Callable[[Spool], RowSource]
@@ -69,6 +71,14 @@ _sources: dict[tuple[str, RowFactory], RowSource] = {}
 """Generator, simulator and compiled kernels of the configuration in use, kept between tasks of a process."""
 
 
+abandon = threading.Event()
+"""Set where the shard under way is known to be of no use: the stream has another owner, who makes it again."""
+
+
+class _AbandonedError(Exception):
+    """The shard under way is of no use any more."""
+
+
 def make_shard(order: ShardOrder) -> ShardReport:
     """Make and publish one shard, unless it was published before.
 
@@ -85,9 +95,12 @@ def make_shard(order: ShardOrder) -> ShardReport:
     record = finish_shard(spool, order.producer, order.shard)
     if record is None:
         source = _source(spool, order.factory)
-        with Draft(spool, order.producer, order.shard) as draft:
-            _write(draft, spool, order, source)
-            record = draft.publish(source.take_rejections())
+        try:
+            with Draft(spool, order.producer, order.shard) as draft:
+                _write(draft, spool, order, source)
+                record = draft.publish(source.take_rejections())
+        except _AbandonedError:
+            return ShardReport(order.shard, Outcome.SKIPPED)
         if record is not None:
             return ShardReport(order.shard, Outcome.PUBLISHED, record.rows, record.bytes, record.seconds)
         record = finish_shard(spool, order.producer, order.shard)
@@ -100,6 +113,8 @@ def _source(spool: Spool, factory: RowFactory) -> RowSource:
     key = (spool.configuration_hash, factory)
     if key not in _sources:
         _sources.clear()
+        if factory is CrystalRows:
+            compile_once(spool)
         _sources[key] = factory(spool)
     source = _sources[key]
     source.take_rejections()  # of a shard that was given up
@@ -110,6 +125,8 @@ def _write(draft: Draft, spool: Spool, order: ShardOrder, source: RowSource) -> 
     patterns = np.empty((BLOCK_ROWS, spool.grid.n_points), dtype=np.float32)
     stored = StoredPatterns(*patterns.shape)
     for first in range(0, order.rows, BLOCK_ROWS):
+        if abandon.is_set():
+            raise _AbandonedError
         n = min(BLOCK_ROWS, order.rows - first)
         samples = np.zeros(n, dtype=SAMPLE_DTYPE)
         source.fill(SampleIdentity(spool.root_seed, order.producer, order.shard, first), patterns[:n], samples)
