@@ -244,8 +244,8 @@ def gc(
     """Remove what killed processes have left: drafts, temporary files, empty claims, old leases, a dead address.
 
     Nothing of a living process is touched, nothing that holds samples is removed unless an option asks for it, and
-    what is given up is noted as discarded, so that the audit stays exact. A training that was released must not be
-    resumed: its last checkpoint may know of uses that it could not note down.
+    what is given up is noted as discarded, so that the audit stays exact. A training that was released should not
+    be resumed: it stops if its last checkpoint knows of uses that it could not note down.
 
     \b
     Example:
