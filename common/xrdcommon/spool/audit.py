@@ -25,7 +25,7 @@ from xrdcommon.spool.feeds import discarded, removing
 from xrdcommon.spool.layout import Layout
 from xrdcommon.spool.records import Record, RecordCache, rechecks
 from xrdcommon.spool.spool import Spool
-from xrdcommon.spool.usage import Notes, all_notes, feed_of
+from xrdcommon.spool.usage import Notes, NotesCache, feed_of
 
 _LOOKS = 3
 """A shard that moves against the order of the search may be missed; it is looked for so often."""
@@ -148,7 +148,7 @@ class _Places:
         return self.ready | self.claimed | self.quarantined | self.notes.keys() | self.discarded.keys()
 
 
-def _look(layout: Layout) -> dict[str, _Places]:
+def _look(layout: Layout, trainings: NotesCache) -> dict[str, _Places]:
     """See where everything is, in the order in which shards move, so that none slips by."""
     places: dict[str, _Places] = defaultdict(_Places)
     for folder in layout.temporary.glob("p*"):
@@ -164,31 +164,33 @@ def _look(layout: Layout) -> dict[str, _Places]:
     for feed in layout.feed_names():
         places[feed].quarantined = {str(name) for name in names_in(layout.quarantined(feed))}
         places[feed].discarded = dict(discarded(layout, feed))
-    for notes in all_notes(layout):
+    for notes in trainings.all():
         for name in notes.names:
             places[notes.feed].notes[name].append(notes)
     return places
 
 
-def audit(spool: Spool, cache: RecordCache | None = None) -> Audit:
+def audit(spool: Spool, cache: RecordCache | None = None, trainings: NotesCache | None = None) -> Audit:
     """Account for every published sample.
 
     Args:
         spool: which.
         cache: records read before, when the audit is repeated.
+        trainings: notes read before.
 
     """
     layout = spool.layout
     cache = RecordCache(layout) if cache is None else cache
+    trainings = NotesCache(layout) if trainings is None else trainings
     for _ in range(_LOOKS):
         cache.refresh()
         records = {record.name: record for _, _, record in cache}
-        places = _look(layout)
+        places = _look(layout, trainings)
         result = _account(records, places, layout.feed_names())
         if not result.lost:
             break
     result.unexplained = _unexplained(layout, records, places)
-    result.rechecked, result.refuted = rechecks(records.values())
+    result.rechecked, result.refuted = rechecks(cache.rejections)
     return result
 
 

@@ -150,6 +150,18 @@ def holder(owner: Path) -> dict[str, Any]:
     return {}
 
 
+def silence(owner: Path) -> float | None:
+    """Return the seconds since the latest owner's counter moved; None where there was none.
+
+    Of the file's time and this machine's clock, so for people alone: no lease is taken because of it.
+    """
+    folder = owner / "leases"
+    try:
+        return max(0.0, time.time() - (folder / f"{_highest(folder):06d}.beat").stat().st_mtime)
+    except FileNotFoundError:
+        return None
+
+
 def beat(owner: Path) -> bytes:
     """Return the latest owner's counter; it moves while the owner lives."""
     folder = owner / "leases"

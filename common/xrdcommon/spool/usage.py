@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class Notes:
         used: wholly used shards and their rows.
         partly: rows used of the others, from their first.
         discarded: rows given up; where the training has passed them too, they were not used.
+        opened: when the latest incarnation began, by its clock; for people.
+        times: when each wholly used shard was noted, and its rows; for people.
 
     """
 
@@ -45,6 +48,8 @@ class Notes:
     used: dict[str, int] = field(default_factory=dict)
     partly: dict[str, int] = field(default_factory=dict)
     discarded: dict[str, Ranges] = field(default_factory=dict)
+    opened: float = 0.0
+    times: list[tuple[float, int]] = field(default_factory=list)
 
     def counts(self, name: str) -> tuple[int, int]:
         """Return the rows of a shard that were used and that were given up."""
@@ -64,25 +69,89 @@ class Notes:
         """All shards that the training has noted anything about."""
         return self.used.keys() | self.partly.keys() | self.discarded.keys()
 
+    def take(self, entry: Mapping[str, Any]) -> None:
+        """Take note of an entry of the training's file."""
+        if "name" in entry:
+            if entry["name"] not in self.used:
+                self.times.append((entry.get("unix_time", 0.0), entry["rows"]))
+            self.used[entry["name"]] = entry["rows"]
+        elif "discarded" in entry:
+            ranges = self.discarded.setdefault(entry["discarded"], [])
+            if (given_up := (entry["first"], entry["last"])) not in ranges:
+                ranges.append(given_up)
+        elif "opened" in entry:
+            self.opened = entry["opened"]
+
 
 def read_notes(folder: Path) -> Notes:
     """Read what one training has noted in its folder."""
     notes = Notes(folder.name, feed_of(folder))
     notes.partly = read_coverage(folder)  # first: what is wholly used meanwhile is found in both, which is seen through
-    discarded: dict[str, Ranges] = defaultdict(list)
     for entry in _entries(folder / "used.jsonl"):
-        if "name" in entry:
-            notes.used[entry["name"]] = entry["rows"]
-        elif "discarded" in entry:
-            discarded[entry["discarded"]].append((entry["first"], entry["last"]))
-    notes.discarded = dict(discarded)
+        notes.take(entry)
     return notes
 
 
-def all_notes(layout: Layout) -> Iterator[Notes]:
-    """Yield the notes of all trainings."""
-    for folder in sorted(layout.consumers.iterdir()):
-        yield read_notes(folder)
+class NotesCache:
+    """Reads of each training's notes only what was appended since the last time."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._tails: dict[Path, _Tail] = {}
+
+    def all(self) -> list[Notes]:
+        """Return the notes of all trainings as they are now."""
+        return [
+            self._tails.setdefault(folder, _Tail(folder)).read() for folder in sorted(self._layout.consumers.iterdir())
+        ]
+
+
+class _Tail:
+    """A training's notes and how far its file has been read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._start()
+
+    def _start(self) -> None:
+        self._notes = Notes(self._folder.name, feed_of(self._folder))
+        self._offset, self._epoch = 0, 0
+        self._last, self._torn = b"", b""
+
+    def read(self) -> Notes:
+        """Read on."""
+        partly = read_coverage(self._folder)  # first, see `read_notes`
+        file = self._folder / "used.jsonl"
+        try:
+            with file.open("rb") as stream:
+                stream.seek(self._offset - len(self._last))
+                content = stream.read()
+                # A write that met a full disk is taken back: then what was read may no longer be there.
+                if content.startswith(self._last + self._torn):
+                    content = content[len(self._last) :]
+                else:
+                    self._start()
+                    stream.seek(0)
+                    content = stream.read()
+        except FileNotFoundError:
+            content = b""
+        *whole, self._torn = content.split(b"\n")
+        # The last line has no end yet and is read again the next time; taking an entry twice changes nothing.
+        for line in (*whole, self._torn):
+            with contextlib.suppress(ValueError):
+                self._take(json.loads(line))
+        if whole:
+            self._offset += len(content) - len(self._torn)
+            self._last = whole[-1] + b"\n"
+        if not self._notes.used and not self._notes.partly:
+            self._notes.feed = feed_of(self._folder)
+        self._notes.partly = partly
+        return self._notes
+
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        self._epoch = max(self._epoch, entry["epoch"])
+        if entry["epoch"] == self._epoch:
+            self._notes.take(entry)
 
 
 def feed_of(folder: Path) -> str:

@@ -49,7 +49,7 @@ def status(spool: Spool, cache: RecordCache | None = None) -> dict[str, Any]:
             "samples": backlog.samples + backlog.claimed_samples,
         },
         "streams": producers,
-        "crystals": _crystals(records),
+        "crystals": {group: cache.rejections[group] for group in sorted(cache.rejections, key=int)},
         "rechecked": counts.rechecked,
         "refuted": counts.refuted,
         "stop_requested": spool.stop_requested(),
