@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import nn
 from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted, MissingFileError
 from xrdcommon.files import read_json, write_json
+from xrdcommon.fixed_sets import is_fixed_set
 from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.spool.layout import SPOOL_FILE
 from xrdcommon.spool.spool import Spool
@@ -69,7 +69,7 @@ def fit(request: FitRequest) -> dict[str, Any]:
         if before is not None and _finished(run, request, before):
             return _measure_finished(run, request, before, ranks)
         place = chosen_source(request, before)
-        if request.produce is not None and (place / "zarr.json").is_file():
+        if request.produce is not None and is_fixed_set(place):
             raise InputError(f"{place}: a fixed set; --produce works with a spool")
         with local_producer(
             place,
@@ -100,6 +100,8 @@ def _train(
     if (place / SPOOL_FILE).is_file():
         if request.classes is not None:
             raise InputError("--classes: a spool's classes are those it was made with; only for a fixed set")
+        if request.cache is not None:
+            raise InputError("--cache: a spool is read once and in order; only for a fixed set")
         order_file = run / "claims.jsonl"
         source = SpoolSource(
             Spool.open(place),
@@ -116,7 +118,7 @@ def _train(
         if request.feed is not None:
             raise InputError("--feed: a queue of a spool; a fixed set has none")
         chosen = request.classes or (before.classes if before else None)
-        source = FixedSource(place, batch=batch, seed=seed, ranks=ranks, cache=run / "cache", classes=chosen)
+        source = FixedSource(place, batch=batch, seed=seed, ranks=ranks, run=run, cache=request.cache, classes=chosen)
     if batch < ranks.world:
         raise InputError(f"batch of {batch} for {ranks.world} processes: each needs at least one sample")
     if request.produce and ranks.device.type == "cpu":
@@ -217,7 +219,7 @@ def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None
             f"{place}: no spool or fixed set there; start `xrdgen produce {place}` first, or add --produce N to "
             "produce beside the training"
         )
-    if not (place / SPOOL_FILE).is_file() and not (place / "zarr.json").is_file():
+    if not (place / SPOOL_FILE).is_file() and not is_fixed_set(place):
         raise InputError(
             f"{place}: neither a spool (spool.json) nor a fixed set (zarr.json); make one with `xrdgen produce` or "
             "`xrdgen freeze`, or add --produce N with a new folder"

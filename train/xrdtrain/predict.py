@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xrdcommon import console
 from xrdcommon.errors import InputError
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets import FixedSet, is_fixed_set
 
 from xrdtrain.patterns import describe_change, read_pattern
 from xrdtrain.ranking import Candidate
@@ -60,7 +60,7 @@ def predict_files(path: Path, files: Sequence[Path]) -> list[Prediction]:
 
 def _patterns(run: Run, file: Path) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.float64]]]:
     """Yield name, angles and intensities of the pattern in a file, or of all in a fixed set."""
-    if (file / "zarr.json").is_file():
+    if is_fixed_set(file):
         data = FixedSet.open(file)
         same_physics(str(file), data.attributes.get("simulation") or {}, run.config.physics, f"the run {run.path}")
         angles = data.grid.two_theta

@@ -43,6 +43,7 @@ class FitRequest:
     classes: tuple[int, ...] | None = None
     feed: str | None = None
     on_crash: OnCrash | None = None
+    cache: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""

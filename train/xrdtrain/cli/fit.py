@@ -82,6 +82,14 @@ def fit(
         str | None,
         typer.Option(help="Queue of the spool, default main. Trainings on different feeds get every new shard each."),
     ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where a fixed set of more than 1 GiB is copied to for random access, never removed; runs may share "
+            "it. `none` keeps it in memory. Default RUN/cache.",
+        ),
+    ] = None,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of another run.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order; default 0.")] = None,
     classes: Annotated[
@@ -131,6 +139,7 @@ def fit(
         classes=None if classes is None else tuple(parse_groups(classes)),
         feed=feed,
         on_crash=None if on_crash is None else OnCrash(on_crash.value),
+        cache=cache,
     )
     for line in final_lines(train(request)):
         console.emit(line)

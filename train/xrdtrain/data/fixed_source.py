@@ -1,11 +1,11 @@
-"""Training on a fixed set: epochs in a seeded order, patterns in memory or in a memory-mapped cache.
+"""Training on a fixed set: epochs in a seeded order, patterns in memory or in a file that all processes map.
 
 # N patterns of the classes, B rows of a batch, P grid points
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from xrdcommon.console import track
 from xrdcommon.errors import InputError
 from xrdcommon.fields import PATTERN_DTYPE
+from xrdcommon.fixed_set_cache import load, make_cache, open_cache
 from xrdcommon.fixed_sets import FixedSet
 from xrdcommon.grid import Grid
 
@@ -29,7 +29,12 @@ from xrdtrain.labels import OUTSIDE, Classes
 IN_MEMORY = 1 << 30
 """Bytes of patterns up to which every process keeps its own copy; more go to a file that all map."""
 
-READ_ROWS = 1024
+NO_CACHE = "none"
+"""As --cache: every process keeps its own copy, however large the set is."""
+
+SHARE_OF_MEMORY = 0.5
+"""Of the machine's memory, that such copies may take."""
+
 AHEAD = 4
 
 
@@ -39,7 +44,15 @@ class FixedSource:
     is_fixed = True
 
     def __init__(
-        self, path: Path, *, batch: int, seed: int, ranks: Ranks, cache: Path, classes: Sequence[int] | None = None
+        self,
+        path: Path,
+        *,
+        batch: int,
+        seed: int,
+        ranks: Ranks,
+        run: Path,
+        cache: str | None = None,
+        classes: Sequence[int] | None = None,
     ) -> None:
         """Open the set.
 
@@ -48,11 +61,12 @@ class FixedSource:
             batch: samples of one step over all ranks.
             seed: of the order.
             ranks: the processes of the training.
-            cache: folder for the memory-mapped copy of a large set.
+            run: run folder; a large set is copied to RUN/cache by default.
+            cache: another folder for the copy, which other runs may share, or "none".
             classes: space groups to learn; all that occur by default.
 
         Raises:
-            InputError: fewer patterns of the classes than one batch.
+            InputError: fewer patterns of the classes than one batch, or more than memory without a cache.
 
         """
         self._set = FixedSet.open(path)
@@ -67,7 +81,8 @@ class FixedSource:
                 f"{path}: {len(self._rows)} diffractograms of the classes are fewer than a batch of {batch}; "
                 "give a smaller --batch"
             )
-        self._batch, self._seed, self._ranks, self._cache = batch, seed, ranks, cache
+        self._batch, self._seed, self._ranks = batch, seed, ranks
+        self._cache = _cache_folder(self._set, run, cache, ranks)
         self._patterns: NDArray[np.float16] | None = None
         self._reader: Reader | None = None
         self._cursor: Cursor = {"epoch": 0, "position": 0}
@@ -135,24 +150,15 @@ class FixedSource:
 
     def _load(self) -> NDArray[np.float16]:
         """Return all patterns (N, P), the file's rows in order."""
-        shape = (len(self._set), self.grid.n_points)
-        starts = range(0, shape[0], READ_ROWS)
-        if shape[0] * shape[1] * PATTERN_DTYPE.itemsize <= IN_MEMORY:
-            return np.concatenate([self._set.patterns(start, start + READ_ROWS) for start in starts])
-        digest = hashlib.sha256(self._set.content_hash.encode()).hexdigest()[:16]
-        path = self._cache / f"patterns-{digest}.npy"
-        if self._ranks.leads and not path.exists():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
-            copy = np.lib.format.open_memmap(temporary, mode="w+", dtype=PATTERN_DTYPE, shape=shape)
-            for start in track(starts, f"copy {self._set.path.name} to {self._cache}"):
-                copy[start : start + READ_ROWS] = self._set.patterns(start, start + READ_ROWS)
-            copy.flush()
-            del copy
-            temporary.rename(path)
+        if self._cache is None:
+            return load(self._set)
+        if self._ranks.leads:
+            make_cache(self._set, self._cache)
         self._ranks.from_leader(None)  # wait for the copy
-        mapped: NDArray[np.float16] = np.load(path, mmap_mode="r")
-        return mapped
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            make_cache(self._set, self._cache)  # a folder that another node does not share
+        self._ranks.largest(0.0)
+        return open_cache(self._set, self._cache)
 
     def _produce(self, begin: Cursor, stop: threading.Event, pinned: bool) -> Iterator[Batch]:
         """Go through seeded permutations for ever; the rest of an epoch joins the beginning of the next."""
@@ -169,7 +175,7 @@ class FixedSource:
                 rows = np.concatenate([rows, order[: self._batch - len(rows)]])
             mine = rows[self._ranks.slice(self._batch)]
             patterns = empty_patterns(len(mine), self.grid.n_points, pinned=pinned)
-            np.take(self._patterns, mine, axis=0, out=patterns.numpy())
+            np.take(self._patterns, mine, axis=0, out=patterns.numpy(), mode="clip")  # "raise" would copy twice
             yield Batch(
                 patterns,
                 torch.from_numpy(self._index[mine]),
@@ -180,3 +186,25 @@ class FixedSource:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows of the classes in the order of one epoch."""
         return np.random.default_rng([self._seed, epoch]).permutation(self._rows)
+
+
+def _cache_folder(data: FixedSet, run: Path, cache: str | None, ranks: Ranks) -> Path | None:
+    """Return where the copy of a set belongs, None for the memory of every process.
+
+    Raises:
+        InputError: no cache is wanted and the copies would not fit in memory.
+
+    """
+    size = len(data) * data.grid.n_points * PATTERN_DTYPE.itemsize
+    if cache is None:
+        return None if size <= IN_MEMORY else run / "cache"
+    if cache != NO_CACHE:
+        return Path(cache)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", ranks.world))
+    if size * here > SHARE_OF_MEMORY * memory:
+        raise InputError(
+            f"{data.path}: {size * here / 1e9:.3g} GB in memory for {here} processes on a machine of "
+            f"{memory / 1e9:.3g} GB; give a folder with --cache DIR"
+        )
+    return None
