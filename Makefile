@@ -16,11 +16,16 @@ DEMO_TIME ?= 5m
 DEMO_WORKERS ?= 2
 DEMO_PRODUCE ?= --high-watermark 2GB
 
-.PHONY: help install demo test lint format bench clean
+# The soak: how long, and which sequence of accidents.
+MINUTES ?= 10
+SEED ?= 1
+
+.PHONY: help install demo test soak lint format bench clean
 
 help:
 	@echo "make demo    install, then the main job end to end on embedded data, with a report (about 9 minutes on 2 cores)"
 	@echo "make test    install what the tests need and run them"
+	@echo "make soak    kill, freeze, cut off, damage and fill for MINUTES=10 with SEED=1, then prove that nothing was lost"
 	@echo "make lint    formatting, style, types, imports"
 	@echo "make bench   measured figures as ratios"
 	@echo "make install the commands xrdgen and xrdtrain in $(VENV)"
@@ -45,6 +50,9 @@ install: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
