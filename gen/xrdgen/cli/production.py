@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from xrdcommon import console
-
-_WATCH_INTERVAL = 2.0
 
 SpoolArgument = Annotated[
     Path | None,
@@ -90,9 +87,9 @@ def produce(
     from xrdcommon.errors import InputError
     from xrdcommon.spool.backlog import Watermarks, parse_bytes
 
-    from xrdgen.production.executors import scheduler_address
     from xrdgen.production.produce import Asked, check_amounts, open_spool
     from xrdgen.production.produce import produce as run
+    from xrdgen.production.rendezvous import read_address
 
     high = parse_bytes(high_watermark)
     low = high * 4 // 5 if low_watermark is None else parse_bytes(low_watermark)
@@ -102,7 +99,7 @@ def produce(
         raise InputError("--scheduler-file with --workers 0: choose a cluster or this process alone")
     check_amounts(workers, samples)
     if scheduler_file is not None:
-        scheduler_address(scheduler_file)
+        read_address(scheduler_file)
     asked = Asked(
         seed=seed,
         statistics=statistics,
@@ -159,32 +156,39 @@ def worker(
 
 def status(
     spool: SpoolArgument = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")] = False,
-    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C; in place on a terminal.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two looks with --watch.")] = 2.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with --watch one line a look.")] = False,
 ) -> None:
-    """Show what a spool holds, who produces, how fast, and which crystals were rejected.
+    """Show what a spool holds, who produces and trains, how fast, and which crystals were rejected.
 
     \b
     Example:
         xrdgen status spool --watch
+        xrdgen status spool --watch --interval 60 --json >> spool.jsonl
     """
-    from xrdcommon.spool.records import RecordCache
+    from xrdcommon.errors import InputError
     from xrdcommon.spool.spool import Spool
 
-    from xrdgen.production import status as state
+    from xrdgen.production import status_view as view
+    from xrdgen.production.status import Observer
 
-    opened = Spool.open(_path(spool))
-    cache = RecordCache(opened.layout)
+    if not 0.1 <= interval < float("inf"):
+        raise InputError(f"--interval {interval}: must be a number of seconds, at least 0.1")
+    observer = Observer(Spool.open(_path(spool)))
+    if not watch:
+        state = observer.look()
+        if json:
+            console.emit_json(state)
+        else:
+            console.emit("\n".join(view.lines(state)))
+        return
     try:
-        while True:
-            now = state.status(opened, cache)
-            if json:
-                console.emit_json(now)
-            else:
-                console.emit("\n".join(state.lines(now)) + ("\n" if watch else ""))
-            if not watch:
-                return
-            time.sleep(_WATCH_INTERVAL)
+        if json:
+            view.watch(observer.look, console.emit_json, interval)
+        else:
+            with view.screen() as show:
+                view.watch(observer.look, show, interval)
     except KeyboardInterrupt:
         return
 

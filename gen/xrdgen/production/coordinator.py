@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted, XrdError
+from xrdcommon.signals import StopRequest
 from xrdcommon.spool.backlog import KEEP_FREE_SPARE, Backlog, Watermarks, format_bytes, free_bytes
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.spool import Spool
@@ -16,7 +17,6 @@ from xrdcommon.spool.spool import Spool
 from xrdgen.production.executors import Executor
 from xrdgen.production.plan import Plan
 from xrdgen.production.shard_task import Outcome, RowFactory, ShardOrder, ShardReport
-from xrdgen.production.stopping import StopRequest
 
 POLL = 0.25
 """Seconds between two looks at signals, requests and watermarks."""
@@ -48,6 +48,7 @@ class Coordinator:
         marks: Watermarks | None = None,
         stop: StopRequest | None = None,
         back_off: tuple[float, float] = BACK_OFF,
+        verify: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare a production.
 
@@ -60,6 +61,7 @@ class Coordinator:
             marks: when to pause.
             stop: request to drain.
             back_off: first and longest pause in seconds while the disk is full.
+            verify: called once a second; raises where this process must not go on.
 
         Raises:
             InputError: the high watermark is below one shard.
@@ -68,6 +70,7 @@ class Coordinator:
         self._spool = spool
         self._stream = stream
         self._executor = executor
+        self._verify = verify
         self._factory = factory
         self._marks = Watermarks() if marks is None else marks
         self._stop = StopRequest() if stop is None else stop
@@ -82,6 +85,7 @@ class Coordinator:
         self._again: list[ShardOrder] = []
         self._running: set[int] = set()
         self._lost: Counter[int] = Counter()
+        self._told = False
         self._paused = False
         self._short = False
         self._free = 0
@@ -122,13 +126,26 @@ class Coordinator:
     def _round(self) -> bool:
         """Look around and order shards; return whether there is still something to wait for."""
         self._look()
-        if self._stop and not self._stream.skip_file.exists():
-            self._stop.announce()
+        if self._stop and not self._told:
+            self._told = True
+            console.say(f"{self._stop.reason}: finishing the shards that are being made (again to stop at once)")
             with contextlib.suppress(OSError):  # a full disk: tasks that have not begun will fail by themselves
                 self._stream.skip_file.touch()
         if not self._stop and not self._again and self._plan.complete:
             return bool(self._running)
-        while not self._stop and len(self._running) < self._executor.slots() and self._may_order():
+        if not self._stop:
+            self._order()
+        if self._stop:
+            return bool(self._running)
+        if not self._running and (self._paused or self._short or time.monotonic() < self._not_before):
+            time.sleep(POLL)
+        return True
+
+    def _order(self) -> None:
+        """Fill the executor, with one message."""
+        orders: list[ShardOrder] = []
+        slots = self._executor.slots()
+        while len(self._running) < slots and self._may_order():
             order = self._next()
             if order is None:
                 break
@@ -138,12 +155,9 @@ class Coordinator:
                 self._wait_for_space(order, error)
                 break
             self._running.add(order.shard)
-            self._executor.submit(order)
-        if self._stop:
-            return bool(self._running)
-        if not self._running and (self._paused or self._short or time.monotonic() < self._not_before):
-            time.sleep(POLL)
-        return True
+            orders.append(order)
+        if orders:
+            self._executor.submit(orders)
 
     def _next(self) -> ShardOrder | None:
         """Return what failed before, then what was never made."""
@@ -170,6 +184,7 @@ class Coordinator:
             return
         self._looked = now
         self._stream.lease.verify()
+        self._verify()
         if self._spool.stop_requested():
             self._stop.request("drain requested")
         self._plan.refresh()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from xrdcommon.errors import DiskFullError, FormatError, InputError, Interrupted
-from xrdcommon.files import read_json, write_json
+from xrdcommon.errors import DiskFullError, InputError, Interrupted
+from xrdcommon.spool.layout import Layout
 
+from xrdgen.production.rendezvous import is_local, publish, read_address, security, withdraw
 from xrdgen.production.shard_task import ShardOrder, ShardReport, make_shard
+from xrdgen.production.worker_setup import silence
 
 # distributed is imported when it is needed: half a second, and it has no types that hold.
 
@@ -26,6 +29,11 @@ Result = tuple[ShardOrder, ShardReport | DiskFullError | None]
 
 ORDERS_PER_WORKER = 2
 """Orders in flight for each worker, so that none waits for the coordinator."""
+
+FETCHING = 10.0
+"""Seconds for fetching reports; a shard whose report is lost is ordered again, and found published."""
+
+ShardTask = Callable[[ShardOrder], ShardReport]
 
 _NTHREADS_INTERVAL = 2.0
 
@@ -36,8 +44,8 @@ class Executor(Protocol):
     def slots(self) -> int:
         """Return how many orders should be in flight now."""
 
-    def submit(self, order: ShardOrder) -> None:
-        """Take an order."""
+    def submit(self, orders: Sequence[ShardOrder]) -> None:
+        """Take orders, the most urgent first."""
 
     def results(self, timeout: float) -> Iterator[Result]:
         """Yield what is done, waiting up to `timeout` seconds for the first."""
@@ -53,9 +61,9 @@ class SerialExecutor:
         """Return one."""
         return 1
 
-    def submit(self, order: ShardOrder) -> None:
-        """Take an order."""
-        self._orders.append(order)
+    def submit(self, orders: Sequence[ShardOrder]) -> None:
+        """Take orders."""
+        self._orders += orders
 
     def results(self, timeout: float) -> Iterator[Result]:
         """Make the shard and yield its report."""
@@ -72,8 +80,16 @@ class SerialExecutor:
 class DaskExecutor:
     """Sends orders to the workers of a cluster, however many there are at the moment."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, task: ShardTask = make_shard) -> None:
+        """Use a cluster.
+
+        Args:
+            client: of the cluster.
+            task: what a worker does with an order.
+
+        """
         self._client = client
+        self._task = task
         self._done: queue.SimpleQueue[tuple[ShardOrder, Any]] = queue.SimpleQueue()
         self._slots = ORDERS_PER_WORKER
         self._looked = -_NTHREADS_INTERVAL
@@ -91,30 +107,44 @@ class DaskExecutor:
             self._looked = time.monotonic()
         return self._slots
 
-    def submit(self, order: ShardOrder) -> None:
-        """Send an order; shards with lower numbers go first."""
+    def submit(self, orders: Sequence[ShardOrder]) -> None:
+        """Send orders in one message; what is sent first is made first."""
         # pure=False: a repeated order is a new task; retries=0: repeating is the coordinator's decision.
-        future = self._client.submit(make_shard, order, pure=False, retries=0, priority=-order.shard)
-        future.add_done_callback(lambda done: self._done.put((order, done)))
+        priority = -min(order.shard for order in orders)
+        futures = self._client.map(self._task, orders, pure=False, retries=0, priority=priority)
+        for order, future in zip(orders, futures, strict=True):
+            future.add_done_callback(lambda done, order=order: self._done.put((order, done)))
 
     def results(self, timeout: float) -> Iterator[Result]:
-        """Yield what the workers have reported."""
+        """Yield what the workers have reported, fetched together."""
+        done = []
+        with contextlib.suppress(queue.Empty):
+            done.append(self._done.get(timeout=timeout))
+            while True:
+                done.append(self._done.get_nowait())
+        finished = [future for _, future in done if future.status == "finished"]
+        reports = dict(zip((future.key for future in finished), self._fetch(finished), strict=True))
+        for order, future in done:
+            yield order, reports[future.key] if future.key in reports else _failure(future)
+
+    def _fetch(self, futures: list[Any]) -> Sequence[ShardReport | None]:
+        """Return the reports of tasks; None for those whose worker was lost before it could hand its report over."""
+        if not futures:
+            return ()
+        distributed: Any = import_module("distributed.client")
         try:
-            order, future = self._done.get(timeout=timeout)
-        except queue.Empty:
-            return
-        yield order, _outcome(future)
-        while not self._done.empty():
-            order, future = self._done.get()
-            yield order, _outcome(future)
+            gathered = self._client.sync(
+                asyncio.wait_for, self._client.gather(futures, asynchronous=True), FETCHING, asynchronous=False
+            )
+        except (OSError, TimeoutError, asyncio.CancelledError, distributed.FutureCancelledError):
+            return [None] * len(futures)
+        reports: Sequence[ShardReport] = gathered
+        return reports
 
 
-def _outcome(future: Any) -> ShardReport | DiskFullError | None:
-    """Return a task's report; a lost worker gives None, an error of the task is raised."""
+def _failure(future: Any) -> DiskFullError | None:
+    """Return a full disk, or None for a worker that was lost; another error of the task is raised."""
     distributed: Any = import_module("distributed")
-    if future.status == "finished":
-        report: ShardReport = future.result(timeout=30)
-        return report
     error = future.exception(timeout=30) if future.status == "error" else None
     if isinstance(error, DiskFullError):
         return error
@@ -125,13 +155,13 @@ def _outcome(future: Any) -> ShardReport | DiskFullError | None:
 
 
 @contextmanager
-def local_cluster(workers: int, listen: str, address_file: Path) -> Iterator[DaskExecutor]:
+def local_cluster(workers: int, listen: str, layout: Layout) -> Iterator[DaskExecutor]:
     """Start worker processes on this machine and a scheduler that more of them can join.
 
     Args:
-        workers: processes, one thread each.
-        listen: interface of the scheduler; 127.0.0.1 is this machine alone.
-        address_file: where `xrdgen worker` finds the scheduler while it runs.
+        workers: processes, one thread each; may be 0.
+        listen: interface of the scheduler; 127.0.0.1 is this machine alone, with another one TLS guards it.
+        layout: of the spool; `xrdgen worker` finds there where the scheduler is, and the certificate.
 
     Raises:
         InputError: the scheduler cannot listen there.
@@ -139,7 +169,8 @@ def local_cluster(workers: int, listen: str, address_file: Path) -> Iterator[Das
     """
     dask_config: Any = import_module("dask.config")
     distributed: Any = import_module("distributed")
-    _silence()
+    silence()
+    guard = None if is_local(listen) else security(layout, create=True)
     with dask_config.set(
         {
             "distributed.worker.preload": ["xrdgen.production.worker_setup"],
@@ -156,6 +187,8 @@ def local_cluster(workers: int, listen: str, address_file: Path) -> Iterator[Das
                 threads_per_worker=1,
                 processes=True,
                 host=listen,
+                protocol="tcp://" if guard is None else "tls://",
+                security=guard,
                 dashboard_address="127.0.0.1:0",  # the scheduler's status pages: this machine alone, any free port
                 worker_dashboard_address=None,
                 scheduler_kwargs={"dashboard": False},
@@ -167,7 +200,7 @@ def local_cluster(workers: int, listen: str, address_file: Path) -> Iterator[Das
                 f"cannot start a cluster on '{listen}' ({error}); name an interface of this machine"
             ) from error
         with cluster, distributed.Client(cluster, set_as_default=False) as client:
-            write_json(address_file, {"address": cluster.scheduler_address})
+            published = publish(layout.scheduler_file, cluster.scheduler_address)
             try:
                 yield DaskExecutor(client)
             except BaseException:
@@ -177,24 +210,7 @@ def local_cluster(workers: int, listen: str, address_file: Path) -> Iterator[Das
                         os.kill(nanny.pid, signal.SIGKILL)
                 raise
             finally:
-                address_file.unlink(missing_ok=True)
-
-
-def scheduler_address(file: Path) -> str:
-    """Return the address that a scheduler file names.
-
-    Raises:
-        InputError: no such file.
-        FormatError: not a scheduler file.
-
-    """
-    if not file.is_file():
-        raise InputError(f"{file}: no such scheduler file; start `dask scheduler --scheduler-file` first")
-    content = read_json(file)
-    address = content.get("address") if isinstance(content, dict) else None
-    if not isinstance(address, str) or "://" not in address:
-        raise FormatError(f"{file}: no scheduler file (no address in it); name the one that `dask scheduler` wrote")
-    return address
+                withdraw(layout.scheduler_file, published)
 
 
 @contextmanager
@@ -206,17 +222,11 @@ def running_cluster(scheduler_file: Path) -> Iterator[DaskExecutor]:
 
     """
     distributed: Any = import_module("distributed")
-    scheduler_address(scheduler_file)
-    _silence()
+    read_address(scheduler_file)
+    silence()
     try:
         client = distributed.Client(scheduler_file=str(scheduler_file), set_as_default=False, timeout=30)
     except (OSError, TimeoutError, ValueError, KeyError) as error:
         raise InputError(f"{scheduler_file}: no scheduler answers there ({error}); is it still running?") from error
     with client:
         yield DaskExecutor(client)
-
-
-def _silence() -> None:
-    """Leave to our own messages what Dask would say about workers that come and go."""
-    for name in ("distributed", "distributed.nanny", "distributed.scheduler", "distributed.worker", "distributed.core"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)

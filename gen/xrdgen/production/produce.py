@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted, MissingFileError
 from xrdcommon.files import sha256_file
 from xrdcommon.grid import Grid
+from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.space_groups import parse_groups
 from xrdcommon.spool.backlog import Watermarks
 from xrdcommon.spool.producer import Stream
@@ -20,12 +21,12 @@ from xrdcommon.spool.spool import Spool
 from xrdgen import embedded
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
+from xrdgen.production.compiling import compile_once
 from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
-from xrdgen.production.rows import rows_of
+from xrdgen.production.rows import CrystalRows, rows_of
 from xrdgen.production.shard_task import RowFactory
-from xrdgen.production.stopping import stop_on_signals
 
 DEFAULT_STATISTICS = "embedded:statistics"
 
@@ -180,26 +181,75 @@ def produce(
     if spool.clear_stop():
         console.say("an earlier request to drain is cleared")
     with stop_on_signals() as stop:
-        stream = Stream.open(spool)
-        coordinator = None
-        try:
-            with _executor(spool, workers, scheduler_file, listen) as executor:
-                coordinator = Coordinator(spool, stream, executor, factory, samples=samples, marks=marks, stop=stop)
-                with console.progress("samples", samples) as advance:
-                    advance(coordinator.found)
-                    coordinator.run(advance)
-        except KeyboardInterrupt:
-            done = 0 if coordinator is None else coordinator.samples
-            raise Interrupted(
-                f"stopped at once after {done} samples; unfinished shards are thrown away and made again by "
-                f"`xrdgen produce {spool.path}`"
-            ) from None
-        finally:
-            stream.close()
+        if factory is CrystalRows and scheduler_file is None:
+            compile_once(spool, aloud=True)
+        cluster = _executor(spool, workers, scheduler_file, listen)
+        made = run_stream(spool, Stream.open(spool), cluster, factory, samples=samples, marks=marks, stop=stop)
     backlog = spool.backlog()
-    console.say(
-        f"{spool.path}: {coordinator.samples} samples made now, {backlog.samples} ready in {backlog.shards} shards"
-    )
+    console.say(f"{spool.path}: {made} samples made now, {backlog.samples} ready in {backlog.shards} shards")
+
+
+def run_stream(
+    spool: Spool,
+    stream: Stream,
+    cluster: AbstractContextManager[Executor],
+    factory: RowFactory,
+    *,
+    samples: int | None,
+    marks: Watermarks | None,
+    stop: StopRequest,
+    verify: Callable[[], None] = lambda: None,
+) -> int:
+    """Produce into one stream, which is let go afterwards.
+
+    Args:
+        spool: where to.
+        stream: owned by this process.
+        cluster: who works; entered here.
+        factory: makes the rows.
+        samples: total of the spool.
+        marks: when to pause.
+        stop: request to drain.
+        verify: called once a second; raises where this process must not go on.
+
+    Returns:
+        Number of samples made.
+
+    Raises:
+        Interrupted: drained or stopped before the samples were complete.
+        XrdError: wrong values, or what could not be mended.
+
+    """
+    coordinator = None
+    try:
+        with cluster as executor:
+            coordinator = Coordinator(
+                spool, stream, executor, factory, samples=samples, marks=marks, stop=stop, verify=verify
+            )
+            with console.progress("samples", samples) as advance:
+                advance(coordinator.found)
+                coordinator.run(advance)
+    except KeyboardInterrupt:
+        done = 0 if coordinator is None else coordinator.samples
+        raise Interrupted(
+            f"stopped at once after {done} samples; unfinished shards are thrown away and made again by "
+            f"`xrdgen produce {spool.path}`"
+        ) from None
+    finally:
+        stream.close()
+    return coordinator.samples
+
+
+def local_workers(spool: Spool, workers: int | None) -> int:
+    """Return how many of the workers asked for have a core here; say where the others may come from."""
+    wanted = cores() if workers is None else workers
+    started = min(wanted, cores())
+    if started < wanted:
+        console.say(
+            f"{wanted} workers asked for, {started} cores here: {started} local processes are started; "
+            f"`xrdgen worker {spool.path}` on other machines or a SLURM array (--submit) adds the others"
+        )
+    return started
 
 
 @contextmanager
@@ -211,12 +261,5 @@ def _executor(spool: Spool, workers: int | None, scheduler_file: Path | None, li
     elif workers == 0:
         yield SerialExecutor()
     else:
-        wanted = cores() if workers is None else workers
-        started = min(wanted, cores())
-        if started < wanted:
-            console.say(
-                f"{wanted} workers asked for, {started} cores here: {started} local processes are started; "
-                f"`xrdgen worker {spool.path}` on other machines or a SLURM array (slurm/) adds the others"
-            )
-        with local_cluster(started, listen, spool.layout.scheduler_file) as executor:
+        with local_cluster(local_workers(spool, workers), listen, spool.layout) as executor:
             yield executor

@@ -6,13 +6,29 @@ the shard that the coordinator wants to see finished. Workers end when the coord
 
 from __future__ import annotations
 
+import logging
 import signal
+from importlib import import_module
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+from xrdcommon.signals import SIGNALS
+
+_LOGGERS = ("nanny", "scheduler", "worker", "core", "batched")
+
+
+def ignore_signals() -> None:
+    """Leave signals to the process that started this one."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def dask_setup(worker: Any) -> None:
     """Ignore the signals (Dask calls this in the worker's main thread)."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
+
+
+def silence() -> None:
+    """Leave to our own messages what Dask would say about workers that come and go."""
+    import_module("distributed")  # sets levels of its own when it is imported
+    for name in ("distributed", *(f"distributed.{part}" for part in _LOGGERS)):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

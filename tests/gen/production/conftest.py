@@ -31,7 +31,7 @@ def start_toy() -> Iterator[StartToy]:
             [sys.executable, str(SUPPORT / "toy_production.py"), str(spool), *map(str, options)],
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {key: str(value) for key, value in environment.items()},
+            env=os.environ | {"PYTHONPATH": str(SUPPORT)} | {key: str(value) for key, value in environment.items()},
         )
         started.append(process)
         return process

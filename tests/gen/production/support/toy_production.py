@@ -16,6 +16,7 @@ from xrdcommon.identity import Purpose, SampleIdentity, generator
 from xrdcommon.spool.backlog import Watermarks
 from xrdcommon.spool.records import Rejections
 from xrdcommon.spool.spool import Spool
+from xrdgen.production.joined import produce_joined
 from xrdgen.production.produce import produce
 
 GRID = Grid(5.0, 90.0, 0.5)
@@ -72,11 +73,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--high", default=10**9, type=int)
     parser.add_argument("--rows", default=200, type=int)
+    parser.add_argument("--join", action="store_true")
+    parser.add_argument("--listen", default="127.0.0.1")
     arguments = parser.parse_args()
     spool = Spool.create(arguments.spool, configuration(arguments.rows), 7)
     marks = Watermarks(arguments.high, arguments.high // 2)
     try:
-        produce(spool, workers=arguments.workers, samples=arguments.samples, marks=marks, factory=ToyRows)
+        run = produce_joined if arguments.join else produce
+        run(
+            spool,
+            workers=arguments.workers,
+            samples=arguments.samples,
+            marks=marks,
+            factory=ToyRows,
+            listen=arguments.listen,
+        )
     except Interrupted as stop:
         console.say(str(stop))
         raise SystemExit(EXIT_RESUMABLE) from None
