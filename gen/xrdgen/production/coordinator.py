@@ -14,7 +14,8 @@ from xrdcommon.spool.backlog import KEEP_FREE_SPARE, Backlog, Watermarks, format
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.executors import Executor
+from xrdgen.production.announcement import Announcement
+from xrdgen.production.executors import ORDERS_PER_WORKER, Executor
 from xrdgen.production.plan import Plan
 from xrdgen.production.shard_task import Outcome, RowFactory, ShardOrder, ShardReport
 
@@ -82,6 +83,7 @@ class Coordinator:
                 f"{format_bytes(self._shard_bytes)}; raise it, or lower --rows-per-shard for a new spool"
             )
         self._plan = Plan(spool, stream.number, rows, samples)
+        self._announcement = Announcement(stream, samples, self._marks)
         self._again: list[ShardOrder] = []
         self._running: set[int] = set()
         self._lost: Counter[int] = Counter()
@@ -191,6 +193,9 @@ class Coordinator:
         self._backlog = self._spool.backlog()
         self._free = free_bytes(self._spool.path)
         self._since_look = 0
+        full_disk = "the disk is full" if now < self._not_before else None
+        pause = "high watermark reached" if self._paused else "too little space free" if self._short else full_disk
+        self._announcement.update(self._executor.slots() // ORDERS_PER_WORKER, pause)
 
     def _may_order(self) -> bool:
         """Tell whether watermarks and disk allow one more shard; say when that changes."""

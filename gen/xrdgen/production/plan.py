@@ -24,7 +24,7 @@ class Plan:
         self._rows_per_shard = rows_per_shard
         self._samples = samples
         self._number = 0
-        self._cache = RecordCache(spool.layout)
+        self._cache = RecordCache(spool.layout, summaries=True)
         self._cache.refresh()
         self._rows = {shard: record.rows for shard, record in self._cache.of(stream).items()}
         self.found = sum(record.rows for _, _, record in self._cache)
