@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -71,25 +72,52 @@ def produce(
         Path | None, typer.Option(help="Use the Dask cluster that wrote this file instead of local workers.")
     ] = None,
     listen: Annotated[
-        str, typer.Option(help="Interface on which `xrdgen worker` can join; unprotected, so trusted networks only.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option(
+            help="Interface on which workers can join: 127.0.0.1 (default) is this machine alone; 0.0.0.0 all of them "
+            "(default with --join), guarded by TLS: only who can read the key in the spool's control/ can join.",
+            show_default=False,
+        ),
+    ] = None,
+    join: Annotated[
+        bool,
+        typer.Option("--join", help="Of all that run this on one spool, one coordinates and all work (job arrays)."),
+    ] = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Submit a SLURM job array of so many workers instead of working here.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what --submit would submit.")] = False,
+    cores_per_task: Annotated[int, typer.Option(help="With --submit: workers of a task, all on one node.")] = 64,
+    partition: Annotated[str | None, typer.Option(help="With --submit: partition of the nodes.")] = None,
+    account: Annotated[str | None, typer.Option(help="With --submit: account to be charged.")] = None,
+    time_limit: Annotated[
+        str | None, typer.Option("--time", help="With --submit: limit of a task, which then queues itself again; 24 h.")
+    ] = None,
+    qos: Annotated[str | None, typer.Option(help="With --submit: quality of service.")] = None,
+    sbatch_options: Annotated[
+        str | None, typer.Option(help='With --submit: more options of sbatch, such as "--constraint=x --exclusive".')
+    ] = None,
 ) -> None:
     """Fill a spool with shards of synthetic diffractograms, none of which is ever made twice.
 
     An existing spool is continued with its own configuration; options that contradict it are refused.
-    Ctrl-C (or SIGTERM, SIGUSR1, `xrdgen drain`) finishes the shards that are being made and exits with 75.
+    Ctrl-C (or SIGTERM, SIGUSR1, `xrdgen drain`) finishes the shards that are being made and exits with 75 (a task with
+    --join that `xrdgen drain` ends: with 0).
 
     \b
     Example:
         xrdgen produce spool --workers 256
         xrdgen produce spool --workers 2 --samples 100000 --seed 1
+        xrdgen produce /scratch/spool --workers 256 --submit --partition cpu --dry-run
     """
     from xrdcommon.errors import InputError
     from xrdcommon.spool.backlog import Watermarks, parse_bytes
 
-    from xrdgen.production.produce import Asked, check_amounts, open_spool
+    from xrdgen.production.joined import EVERYWHERE, produce_joined
+    from xrdgen.production.produce import LOCAL, Asked, check_amounts, cores, open_spool
     from xrdgen.production.produce import produce as run
     from xrdgen.production.rendezvous import read_address
+    from xrdgen.production.submission import Cluster, submission
 
     high = parse_bytes(high_watermark)
     low = high * 4 // 5 if low_watermark is None else parse_bytes(low_watermark)
@@ -97,6 +125,8 @@ def produce(
     marks = Watermarks(high, low, high_shards, high_shards * 4 // 5 if low_shards is None else low_shards, kept)
     if scheduler_file is not None and workers == 0:
         raise InputError("--scheduler-file with --workers 0: choose a cluster or this process alone")
+    if join and (scheduler_file is not None or workers == 0):
+        raise InputError("--join needs workers of its own: leave --scheduler-file and --workers 0 out")
     check_amounts(workers, samples)
     if scheduler_file is not None:
         read_address(scheduler_file)
@@ -116,13 +146,34 @@ def produce(
         wavelength=wavelength,
         min_structures=min_structures,
     )
+    path = _path(spool)
+    if submit or dry_run:
+        options = asked.options()
+        amounts = {"samples": samples, "high-watermark": high_watermark, "low-watermark": low_watermark}
+        amounts |= {"high-shards": high_shards, "low-shards": low_shards, "keep-free": keep_free, "listen": listen}
+        options += [f"--{name}={value}" for name, value in amounts.items() if value is not None]
+        more = shlex.split(sbatch_options or "")
+        cluster = Cluster(cores_per_task, partition, account, time_limit, qos, more)
+        submitted = submission(path, cores() if workers is None else workers, cluster, options)
+        if dry_run:
+            console.emit(str(submitted))
+            return
+        submitted.check()
+        open_spool(path, asked).clear_stop()
+        console.emit(submitted.run())
+        return
+    if join:
+        produce_joined(
+            open_spool(path, asked), workers=workers, samples=samples, marks=marks, listen=listen or EVERYWHERE
+        )
+        return
     run(
-        open_spool(_path(spool), asked),
+        open_spool(path, asked),
         workers=workers,
         samples=samples,
         marks=marks,
         scheduler_file=scheduler_file,
-        listen=listen,
+        listen=listen or LOCAL,
     )
 
 
@@ -193,7 +244,12 @@ def status(
         return
 
 
-def drain(spool: SpoolArgument = None) -> None:
+def drain(
+    spool: SpoolArgument = None,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Forget an earlier request; `produce --join` works again.")
+    ] = False,
+) -> None:
     """Ask all producers of a spool to finish their shards and stop; the next `xrdgen produce` goes on.
 
     \b
@@ -203,6 +259,10 @@ def drain(spool: SpoolArgument = None) -> None:
     from xrdcommon.spool.spool import Spool
 
     opened = Spool.open(_path(spool))
+    if undo:
+        found = opened.clear_stop()
+        console.say(f"{opened.path}: {'the request to drain is cleared' if found else 'no request to drain is there'}")
+        return
     opened.request_stop()
     console.say(f"{opened.path}: producers finish their shards and stop; `xrdgen produce` clears this and goes on")
 

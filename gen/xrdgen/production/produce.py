@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from xrdcommon import console
@@ -30,6 +30,9 @@ from xrdgen.production.shard_task import RowFactory
 
 DEFAULT_STATISTICS = "embedded:statistics"
 
+LOCAL = "127.0.0.1"
+"""Interface of a scheduler that this machine alone can reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -49,6 +52,11 @@ class Asked:
     step: float | None = None
     wavelength: float | None = None
     min_structures: int | None = None
+
+    def options(self) -> list[str]:
+        """Return it as options of `xrdgen produce`."""
+        asked = ((item.name.replace("_", "-"), getattr(self, item.name)) for item in fields(self))
+        return [f"--{name}={value}" for name, value in asked if value is not None]
 
     def apply(self, configuration: ProductionConfig) -> ProductionConfig:
         """Return a configuration with all that was asked for, but for the statistics."""
@@ -156,7 +164,7 @@ def produce(
     samples: int | None = None,
     marks: Watermarks | None = None,
     scheduler_file: Path | None = None,
-    listen: str = "127.0.0.1",
+    listen: str = LOCAL,
     factory: RowFactory | None = None,
 ) -> None:
     """Produce into a spool until the samples are complete, or for ever.
