@@ -21,7 +21,11 @@ NOT_A_PID = 2**22 + 1  # above Linux's limit
 
 
 def everything(spool: Spool) -> dict[str, int]:
-    return {str(path.relative_to(spool.path)): path.stat().st_size for path in spool.path.rglob("*")}
+    return {
+        str(path.relative_to(spool.path)): path.stat().st_size
+        for path in spool.path.rglob("*")
+        if path.suffix != ".beat"
+    }
 
 
 def look_and_collect(spool: Spool, **options: object) -> Garbage:
@@ -146,8 +150,15 @@ def test_the_address_of_a_dead_coordinator(spool: Spool, stream: Stream) -> None
     spool.request_stop()
     assert look_and_collect(spool).control == []
     stream.close()
+    elected = spool.layout.control / "coordinator"
+    elected.mkdir()
+    lease = Lease.acquire(elected, spool.layout.temporary)
+    assert lease is not None
+    assert look_and_collect(spool).control == []
+    lease.release()
     assert look_and_collect(spool).control == ["control/scheduler.json"]
-    assert [path.name for path in spool.layout.control.iterdir()] == ["stop"]  # a wish of the user's
+    # A wish of the user's stays.
+    assert sorted(path.name for path in spool.layout.control.iterdir()) == ["coordinator", "stop"]
 
 
 def test_an_owner_elsewhere_is_watched(spool: Spool, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,13 +236,15 @@ def _owned(spool: Spool, owner: Path, patience: float) -> Iterator[bool]:
 
 
 def _control(spool: Spool, found: Garbage, patience: float) -> None:
-    """Withdraw the address of a coordinator; it holds a stream as long as it lives."""
+    """Withdraw the address of a coordinator; it holds a stream, or a lease in control/, as long as it lives."""
     file = spool.layout.scheduler_file
     try:
         address = file.read_bytes()
     except FileNotFoundError:
         return
-    if any(is_alive(spool.layout.stream(number), patience) for number in streams(spool.layout)):
+    owners = [spool.layout.stream(number) for number in streams(spool.layout)]
+    owners += [leases.parent for leases in spool.layout.control.glob("*/leases")]
+    if any(is_alive(owner, patience) for owner in owners):
         return
     if not found.dry_run:
         spool.guard()
