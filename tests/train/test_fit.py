@@ -20,6 +20,7 @@ from xrdcommon.grid import Grid
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.spool import Spool
 from xrdtrain import checkpoint
+from xrdtrain.data.progress import OnCrash
 from xrdtrain.fit import FitRequest, fit
 from xrdtrain.inference import Precision
 
@@ -94,6 +95,14 @@ def test_fit_on_a_spool(tmp_path: Path, make_spool: Any, make_fixed_set: Any, ca
     assert "epoch   3      1,152 samples" in said
     # the end is the end, but more can be asked for
     assert fit(request(spool.path, run, samples=1152)) == {}
+    assert "--test NAME=PATH measures it" in capsys.readouterr().err
+    other = make_fixed_set("other.zarr", n=30)
+    measured = fit(request(spool.path, run, samples=1152, tests=(f"real={real}", f"other={other}")))
+    assert list(measured) == ["other"]
+    assert measured["other"]["n"] == 30
+    assert list(json.loads((run / "evaluation.json").read_text())) == ["real", "synthetic", "other"]
+    assert (run / "evaluation" / "other.npz").exists()
+    assert fit(request(spool.path, run, samples=1152, tests=(f"other={other}",))) == {}
     fit(request(spool.path, run, samples=1280))
     assert last(run)["samples"] == 1280
     assert [record["samples"] for record in metrics(run)] == [512, 1024, 1152, 1280]
@@ -247,6 +256,7 @@ def test_wrong_input(tmp_path: Path, make_spool: Any, make_fixed_set: Any) -> No
         ({"source": other_grid, "batch": 10_000}, InputError, "smaller --batch"),
         ({"produce_options": "--seed 1"}, InputError, "--produce N"),
         ({"init_from": folder}, InputError, "not a run folder"),
+        ({"source": other_grid, "on_crash": OnCrash.DISCARD}, InputError, "--on-crash discard: a fixed set"),
     ]
     for change, kind, message in cases:
         options = {"source": spool.path, "run": run, **COMMON, "samples": 64, **change}
