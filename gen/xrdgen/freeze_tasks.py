@@ -56,6 +56,17 @@ class Limits:
     max_volume: float | None = None
     max_sites: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing could meet.
+
+        Raises:
+            InputError: not positive, or not a number.
+
+        """
+        for name, value in (("--max-volume", self.max_volume), ("--max-sites", self.max_sites)):
+            if value is not None and not value > 0:
+                raise InputError(f"{name} {value}: must be positive")
+
     def check(self, crystal: Crystal) -> None:
         """Refuse a crystal beyond the limits.
 

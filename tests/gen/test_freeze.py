@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import typer
+import zarr
 from typer.testing import CliRunner
-from xrdcommon.errors import InputError
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.errors import FormatError, InputError, Interrupted
+from xrdcommon.fixed_sets import FixedSet, write_fixed_set
 from xrdcommon.grid import Grid
 from xrdcommon.identity import Purpose, SampleIdentity, generator
 from xrdgen.cli.freeze import freeze
 from xrdgen.crystals.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
-from xrdgen.diffraction.simulator import Simulator
-from xrdgen.freeze import freeze_table, rejected_path, sample_id
+from xrdgen.diffraction.simulator import NoReflectionError, Simulator
+from xrdgen.freeze import Limits, freeze_table, rejected_path, sample_id
+from xrdgen.freeze_folder import partial_path
 from xrdgen.structures.table import crystal_of, table_of, write_table
 
 SETTINGS = SimulationSettings(grid=Grid(10.0, 80.0, 0.05))
+SHORT = SimulationSettings(grid=Grid(25.0, 45.0, 0.05))
+"""For tables of thousands of rows."""
 
 
 def site(letter: str, x: list[float], **species: float) -> dict[str, Any]:
@@ -129,18 +140,221 @@ def test_several_sizes_of_each_crystal(table: Path, tmp_path: Path) -> None:
     assert opened.samples["shard"].tolist() == [0, 1, 2] * 3
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def large_table(folder: Path, n: int = 3000) -> Path:
+    """A table of three shards with a row that cannot be read."""
+    rows = [{**(HALITE if number % 3 else RUTILE), "id": f"s{number}"} for number in range(n)]
+    rows[70] = BROKEN
+    write_table(folder / "table.parquet", table_of(rows))
+    return folder / "table.parquet"
+
+
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_the_workers(tmp_path: Path) -> None:
-    rows = [{**(HALITE if number % 3 else RUTILE), "id": f"s{number}"} for number in range(150)]
-    rows[70] = BROKEN
-    write_table(tmp_path / "table.parquet", table_of(rows))
+    table = large_table(tmp_path)
     for name, workers in (("one", 1), ("two", 2)):
-        freeze_table(tmp_path / "table.parquet", tmp_path / f"{name}.zarr", SETTINGS, workers=workers)
-    one, two = tmp_path / "one.zarr", tmp_path / "two.zarr"
-    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
-    assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
-    assert rejected_path(one).read_bytes() == rejected_path(two).read_bytes()
+        freeze_table(table, tmp_path / f"{name}.zarr", SHORT, workers=workers)
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "two.zarr")
+    one, two = (rejected_path(tmp_path / f"{name}.zarr").read_bytes() for name in ("one", "two"))
+    assert one == two
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("one.zarr", "one.zarr.rejected.csv", "table.parquet", "two.zarr", "two.zarr.rejected.csv")
+    ]
+
+
+@pytest.mark.parametrize("sizes", [1, 3])
+def test_rows_whose_fault_only_the_simulation_shows(tmp_path: Path, sizes: int) -> None:
+    """Crystals without a reflection in range leave no gap; the truth is a simulation row by row."""
+    settings = SimulationSettings(grid=Grid(10.0, 12.0, 0.01))
+    wide = dict.fromkeys(("a", "b", "c"), 16.0)  # 200 at 11.05 degrees; halite's first line is at 27
+    random = np.random.default_rng(5)
+    kinds = random.choice(3, 1500, p=[0.8, 0.15, 0.05])
+    kinds[:1400][kinds[:1400] == 1] = 0  # the first shard stays as it is, the last ones change
+    rows = [{**(HALITE | wide, HALITE, BROKEN)[kind], "id": f"s{number}"} for number, kind in enumerate(kinds)]
+    write_table(tmp_path / "table.parquet", table_of(rows))
+    out = tmp_path / "set.zarr"
+    report = freeze_table(tmp_path / "table.parquet", out, settings, sizes=sizes, seed=4)
+
+    simulator = Simulator(settings)
+    with pytest.raises(NoReflectionError):
+        simulator.pattern(crystal(HALITE), 50.0)
+    kept = [number for number, kind in enumerate(kinds) if kind == 0]
+    names = [(number, size) for number in kept for size in range(sizes)]
+    lengths = [simulator.crystallite_size(SampleIdentity(4, 0, size, number)) for number, size in names]
+    patterns = np.array([simulator.pattern(crystal(HALITE | wide), length) for length in lengths])
+    assert report.to_dict() == {"crystals": len(kept), "diffractograms": len(names), "rejected": 1500 - len(kept)}
+    opened = FixedSet.open(out)
+    assert list(zip(opened.samples["index"].tolist(), opened.samples["shard"].tolist(), strict=True)) == names
+    assert opened.ids == [f"AMCSD:s{number}" for number, _ in names]
+    np.testing.assert_array_equal(opened.samples["crystallite_size"], np.array(lengths, dtype=np.float32))
+    np.testing.assert_array_equal(opened.patterns(), patterns.astype(np.float16))
+    # the bytes are those of one writer that never knew of the other rows
+    attributes = {name: value for name, value in opened.attributes.items() if name not in ("grid", "rows")}
+    for name in ("kind", "format", "samples_sha256", "patterns_sha256"):
+        del attributes[name]
+    write_fixed_set(tmp_path / "same.zarr", settings.grid, [patterns], opened.samples, opened.ids, attributes)
+    assert files_of(tmp_path / "same.zarr") == files_of(out)
+    with rejected_path(out).open(newline="") as stream:
+        reasons = {int(line["row"]): line["reason"] for line in csv.DictReader(stream)}
+    assert sorted(reasons) == sorted(set(range(1500)) - set(kept))
+    assert all(("no reflection" in reasons[row]) == (kinds[row] == 1) for row in reasons)
+
+
+def test_large_crystals_are_left_out_when_asked(tmp_path: Path) -> None:
+    big = {**HALITE, "id": "big", **dict.fromkeys(("a", "b", "c"), 19.13)}  # 7000.8 Å^3
+    below = {**HALITE, "id": "below", **dict.fromkeys(("a", "b", "c"), 19.12)}  # 6989.8 Å^3
+    write_table(tmp_path / "table.parquet", table_of([HALITE, big, RUTILE, below]))
+    freeze_table(tmp_path / "table.parquet", tmp_path / "all.zarr", SETTINGS)
+    assert FixedSet.open(tmp_path / "all.zarr").ids == ["AMCSD:halite", "AMCSD:big", "AMCSD:rutile", "AMCSD:below"]
+    assert "limits" not in FixedSet.open(tmp_path / "all.zarr").attributes
+    freeze_table(tmp_path / "table.parquet", tmp_path / "some.zarr", SETTINGS, limits=Limits(max_volume=7000.0))
+    some = FixedSet.open(tmp_path / "some.zarr")
+    assert some.ids == ["AMCSD:halite", "AMCSD:rutile", "AMCSD:below"]
+    assert some.attributes["limits"] == {"max_volume": 7000.0, "max_sites": None}
+    assert "not below --max-volume 7000" in rejected_path(some.path).read_text()
+    with pytest.raises(InputError, match=r"2 sites .* not below --max-sites 2"):
+        freeze_table(tmp_path / "table.parquet", tmp_path / "none.zarr", SETTINGS, limits=Limits(max_sites=2))
+    assert not partial_path(tmp_path / "none.zarr").exists()
+    for limits in ({"max_volume": 0.0}, {"max_volume": float("nan")}, {"max_sites": 0}):
+        with pytest.raises(InputError, match="must be"):
+            Limits(**limits)  # type: ignore[arg-type]
+
+
+def written_shards(out: Path) -> dict[str, int]:
+    """Return the time of change of every shard whose records are there too."""
+    partial = partial_path(out)
+    done = [int(path.stem.split("-")[1]) for path in (partial / "outcomes").glob("*.npy")]
+    return {str(shard): (partial / f"set/pattern/c/{shard}/0").stat().st_mtime_ns for shard in done}
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 120.0
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def processes_below(parent: int) -> list[int]:
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
+    return [pid for pid, above in pairs if above == parent]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+@pytest.mark.slow
+def test_a_killed_parallel_freeze_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
+    table, sizes = large_table(tmp_path), 3  # 9 shards
+    freeze_table(table, tmp_path / "whole.zarr", SHORT, sizes=sizes)
+    (tmp_path / "there").mkdir()
+    out = tmp_path / "there" / "whole.zarr"
+    options = ["--step", "0.05", "--two-theta-min", "25", "--two-theta-max", "45", "--sizes", str(sizes)]
+    command = [str(Path(sys.executable).parent / "xrdgen"), "freeze", str(table), "--out", str(out), *options]
+    kept: dict[str, int] = {}
+    for enough in (1, 4):
+        process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        wait_for(lambda enough=enough: len(written_shards(out)) >= enough, process)
+        workers = processes_below(process.pid)
+        assert len(workers) >= 2
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        end = time.monotonic() + 20.0
+        while any(map(alive, workers)):  # they end with it
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert not out.exists()
+        with pytest.raises(FormatError):
+            FixedSet.open(partial_path(out))
+        with pytest.raises(FormatError, match="not a fixed set"):
+            FixedSet.open(partial_path(out) / "set")
+        shards = written_shards(out)
+        assert kept.items() <= shards.items()  # what was done is not done again
+        kept = shards
+    assert len(kept) < 9
+    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert files_of(out) == files_of(tmp_path / "whole.zarr")
+    now = {shard: (out / f"pattern/c/{shard}/0").stat().st_mtime_ns for shard in kept}
+    assert now == kept
+    assert sorted(path.name for path in out.parent.iterdir()) == ["whole.zarr", "whole.zarr.rejected.csv"]
+    pattern = zarr.open(out, mode="r")["pattern"]  # stock Zarr
+    assert (pattern.shape, pattern.shards) == ((2999 * sizes, 401), (1024, 401))
+    np.testing.assert_array_equal(pattern[-3:], FixedSet.open(tmp_path / "whole.zarr").patterns(2999 * sizes - 3))
+
+
+def interrupted(table: Path, out: Path, after: int, **options: Any) -> None:
+    """Freeze until so many shards are written; then this process gets SIGTERM, as from a queue system."""
+
+    def watch() -> None:
+        while len(list((partial_path(out) / "outcomes").glob("*.npy"))) < after:
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    with pytest.raises(Interrupted, match=r"SIGTERM.*the same command goes on"):
+        freeze_table(table, out, SHORT, sizes=2, **options)
+    thread.join()
+
+
+def test_an_unfinished_set_goes_on_only_as_it_began(tmp_path: Path) -> None:
+    table, out = large_table(tmp_path), tmp_path / "set.zarr"
+    freeze_table(table, tmp_path / "whole.zarr", SHORT, sizes=2)
+    interrupted(table, out, 2)
+    before = written_shards(out)
+    assert 2 <= len(before) < 6
+    with pytest.raises(InputError, match="unfinished set of another table, settings, seed or version"):
+        freeze_table(table, out, SHORT, sizes=2, seed=1)
+    assert written_shards(out) == before
+    # a machine that lost power: one shard damaged, one gone
+    first, second = (partial_path(out) / f"set/pattern/c/{shard}/0" for shard in (0, 1))
+    changed = bytearray(first.read_bytes())
+    changed[len(changed) // 3] ^= 4
+    first.write_bytes(changed)
+    second.unlink()
+    freeze_table(table, out, SHORT, sizes=2)
+    assert files_of(out) == files_of(tmp_path / "whole.zarr")
+    assert not partial_path(out).exists()
+
+    with pytest.raises(InputError, match="--force"):
+        freeze_table(table, out, SHORT, sizes=2)
+    interrupted(table, out, 1, seed=2, overwrite=True)
+    assert FixedSet.open(out).attributes["seed"] == 0  # the old set stays until the new one is whole
+    freeze_table(table, out, SHORT, seed=3, overwrite=True)  # another job: starts over
+    assert FixedSet.open(out).attributes["seed"] == 3
+    assert not partial_path(out).exists()
+
+
+def test_one_freeze_at_a_time_and_no_strangers_folder(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set.zarr"
+    partial = partial_path(out)
+    partial.mkdir()
+    (partial / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="not an unfinished fixed set"):
+        freeze_table(table, out, SETTINGS, overwrite=True)
+    assert [path.name for path in partial.iterdir()] == ["thesis.tex"]
+    (partial / "thesis.tex").unlink()
+    code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(partial / "lock")], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(InputError, match="another `xrdgen freeze` is making this set"):
+            freeze_table(table, out, SETTINGS)
+    assert freeze_table(table, out, SETTINGS).crystals == 3
 
 
 def test_an_empty_or_hopeless_table_is_refused(tmp_path: Path) -> None:
