@@ -6,19 +6,23 @@ people: nothing is decided by them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from xrdcommon.errors import MissingFileError
+from xrdcommon.files import read_json
 from xrdcommon.spool.audit import Audit, audit
 from xrdcommon.spool.backlog import Backlog, claim_folders, names_in
 from xrdcommon.spool.journal import read_lines
 from xrdcommon.spool.lease import PATIENCE, State, holder, observe, silence
 from xrdcommon.spool.records import RECHECKED, Record, RecordCache, streams
 from xrdcommon.spool.spool import Spool
-from xrdcommon.spool.usage import Notes, NotesCache
+from xrdcommon.spool.usage import Notes, NotesCache, coverage_epochs, coverage_file
 
 from xrdgen.production.announcement import announced
 
@@ -74,7 +78,7 @@ class Observer:
             "ok": counts.ok,
             "oldest_ready_seconds": self._oldest(now),
             "backlog": _backlog(backlog, marks),
-            "eta": _eta(counts, backlog, marks, target, produced_now, _slowest(spool, consumers)),
+            "eta": _eta(counts, backlog, living, target, produced_now, _slowest(spool, consumers)),
             "streams": producers,
             "consumers": consumers,
             "feeds": {name: asdict(feed) for name, feed in counts.feeds.items()},
@@ -138,7 +142,7 @@ class Observer:
             given_up = sum(notes.counts(name)[1] for name in notes.discarded)
             used = sum(notes.used.values()) + sum(n for name, n in notes.partly.items() if name not in notes.used)
             overlap = sum(_passed(notes, name) - notes.counts(name)[0] for name in notes.discarded)
-            checkpoint = notes.times[-1][0] if notes.times else None
+            checkpoint = _last_checkpoint(folder, notes)
             result.append(
                 {
                     "run": notes.run_id,
@@ -216,6 +220,17 @@ def rejection_rates(crystals: dict[str, dict[str, int]]) -> list[tuple[float, in
     return sorted(rates, reverse=True)
 
 
+def _last_checkpoint(folder: Path, notes: Notes) -> float | None:
+    """Return when a training last noted what a checkpoint covers, wholly used shards or parts."""
+    times = [at for at, _ in notes.times[-1:]]
+    with contextlib.suppress(MissingFileError, FileNotFoundError):
+        for epoch in coverage_epochs(folder)[-1:]:
+            file = coverage_file(folder, epoch)
+            if read_json(file)["step"] is not None:
+                times.append(file.stat().st_mtime)
+    return max(times, default=None)
+
+
 def _passed(notes: Notes, name: str) -> int:
     return notes.used.get(name, notes.partly.get(name, 0))
 
@@ -270,13 +285,15 @@ def _slowest(spool: Spool, consumers: list[Json]) -> float:
     return min(speeds.values(), default=0.0)
 
 
-def _eta(counts: Audit, backlog: Backlog, marks: list[Json], target: int | None, produced: float, used: float) -> Json:
+def _eta(counts: Audit, backlog: Backlog, living: list[Json], target: int | None, produced: float, used: float) -> Json:
     """Say in how many seconds the target is reached, the backlog is full, or empty, at the present rates."""
+    marks = [producer["marks"] for producer in living if producer["marks"]]
+    paused = all(producer["paused"] for producer in living)
     left = None if target is None else max(0, target - counts.made)
     samples = backlog.samples + backlog.claimed_samples
     net = produced - used
     full = empty = None
-    if net > 0 and marks and samples:
+    if net > 0 and marks and samples and not paused:
         shard_bytes, shard_rows = backlog.all_bytes / backlog.all_shards, samples / backlog.all_shards
         room = min(min(mark["high_bytes"] for mark in marks) / shard_bytes, min(mark["high_shards"] for mark in marks))
         full = max(0.0, (room - backlog.all_shards) * shard_rows / net)

@@ -67,8 +67,19 @@ def screen() -> Iterator[Callable[[dict[str, Any]], None]]:
     if not terminal.is_terminal:
         yield lambda state: console.emit("\n".join(lines(state)) + "\n")
         return
-    with Live(console=terminal, auto_refresh=False, vertical_overflow="ellipsis") as live:
-        yield lambda state: live.update(_styled(lines(state)), refresh=True)
+    latest: dict[str, Any] = {}
+    try:
+        # A screen of its own is written over, line by line, and never emptied: nothing flickers.
+        with Live(Text(), console=terminal, auto_refresh=False, screen=True) as live:
+
+            def show(state: dict[str, Any]) -> None:
+                latest.update(state)
+                live.update(_styled(lines(state)), refresh=True)
+
+            yield show
+    finally:
+        if latest:
+            terminal.print(_styled(lines(latest)))
 
 
 def _styled(text: list[str]) -> Text:
