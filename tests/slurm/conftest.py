@@ -1,8 +1,7 @@
 """A SLURM of one node, started for the tests by themselves: munged, slurmctld and slurmd in a temporary folder.
 
-It shares nothing with a SLURM that the machine may run: own configuration, key, state, logs and ports. The daemons are
-children of the test process that the kernel kills with it, so none survives a failure, Ctrl-C or SIGKILL; what jobs
-have started ends when the cluster is stopped.
+It shares nothing with a SLURM that the machine may run: own configuration, key, state, logs and ports. Nothing survives
+a failure, Ctrl-C or SIGKILL of the tests: a process that waits for their end kills daemons and jobs.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "slurm"
 BINARIES = Path(sys.executable).parent
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "squeue", "setpriv")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scancel", "scontrol", "squeue")
 
 CONFIGURATION = """\
 ClusterName=xrdstream-test
@@ -61,6 +59,37 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 
+REAPER = """
+import os, shutil, sys, psutil
+
+folder, configuration = sys.argv[1:]
+
+def belongs(process):
+    # A process of SLURM may have written its title over its environment; it keeps its log open.
+    if process.status() == "zombie":
+        return False
+    if process.environ().get("SLURM_CONF") == configuration:
+        return True
+    slurm = os.path.basename(process.exe()).startswith("slurm")
+    return slurm and any(file.path.startswith(folder + "/") for file in process.open_files())
+
+sys.stdin.read()  # ends with the tests, however they end
+while True:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if belongs(process):
+                process.kill()
+                found.append(process)
+        except psutil.Error:
+            pass
+    if not found:
+        break
+    psutil.wait_procs(found, timeout=1)
+shutil.rmtree(folder, ignore_errors=True)
+"""
+"""Kills what belongs to the cluster, jobs too, and removes its folder."""
+
 
 def free_port() -> int:
     """Return a port on which nobody listens."""
@@ -88,9 +117,12 @@ class Slurm:
         for name in [name for name in self.environment if name.startswith(("SBATCH_", "SLURM_JOB", "XRD_"))]:
             del self.environment[name]
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._reaper: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start all daemons and wait until the node is idle."""
+        command = [sys.executable, "-c", REAPER, str(self.folder), self.environment["SLURM_CONF"]]
+        self._reaper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         host = socket.gethostname().split(".")[0]
         for name in ("state", "slurmd"):
             (self.folder / name).mkdir()
@@ -111,41 +143,21 @@ class Slurm:
         self.wait_for(lambda: self.run("sinfo", "-h", "-p", "main", "-o", "%t").strip() == "idle", "the node")
 
     def stop(self) -> None:
-        """End all jobs and daemons, whatever state they are in."""
-        if "slurmd" in self._daemons:
-            with suppress(subprocess.SubprocessError):
-                self.run("scancel", "--signal=KILL", "--full", "--user=root", check=False, timeout=10)
-                self.run("scancel", "--user=root", check=False, timeout=10)
-        for process in self._own_processes():
-            with suppress(psutil.Error):
-                process.kill()
+        """End all daemons and jobs, whatever state they are in, and remove the folder."""
         for daemon in reversed(self._daemons.values()):
             daemon.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 daemon.wait(10)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-        for process in self._own_processes():
-            with suppress(psutil.Error):
-                process.kill()
-
-    def _own_processes(self) -> Iterator[psutil.Process]:
-        """Find what belongs to jobs of this cluster: it carries the cluster's configuration in its environment."""
-        daemons = {daemon.pid for daemon in self._daemons.values()}
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                mine = process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
-                if mine and process.pid not in daemons:
-                    yield process
+        assert self._reaper is not None
+        self._reaper.communicate()
+        for daemon in self._daemons.values():
+            daemon.wait()
 
     def _daemon(self, name: str, *arguments: str) -> None:
-        """Start a daemon in the foreground that dies with this process."""
+        """Start a daemon in the foreground, out of reach of the terminal's Ctrl-C."""
         with (self.folder / f"{name}.out").open("wb") as said:
-            # setpriv: the kernel kills the daemon when this process goes, even by SIGKILL
-            command = ["setpriv", "--pdeathsig", "KILL", str(shutil.which(name)), *arguments]
             self._daemons[name] = subprocess.Popen(
-                command,
+                [str(shutil.which(name)), *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
@@ -208,4 +220,3 @@ def slurm() -> Iterator[Slurm]:
         yield cluster
     finally:
         cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
