@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, FormatError, InputError, Interrupted
-from xrdcommon.files import sha256_file, write_bytes
+from xrdcommon.files import NO_SPACE, sha256_file, write_bytes
 from xrdcommon.fixed_set_format import ROWS_PER_SHARD
 from xrdcommon.fixed_set_writer import check_writable, finish_set, pattern_array, publish
 from xrdcommon.fixed_sets import ZarrPatterns
@@ -362,8 +362,10 @@ def _stopping(folder: FreezeFolder) -> Iterator[None]:
     except (KeyboardInterrupt, BrokenProcessPool) as stop:
         why = "stopped" if isinstance(stop, KeyboardInterrupt) else "a worker process died (memory?)"
         raise Interrupted(_kept(why, folder)) from stop
-    except DiskFullError as error:
-        raise DiskFullError(_kept(str(error), folder)) from error
+    except OSError as error:
+        if isinstance(error, DiskFullError) or error.errno in NO_SPACE:
+            raise DiskFullError(_kept("no space left or quota reached, free some", folder)) from error
+        raise
 
 
 def _kept(why: str, folder: FreezeFolder) -> str:
