@@ -1,4 +1,7 @@
-"""How far a training may have come beyond its last checkpoint: RUN/progress.json, read after a crash.
+"""How far a training may have come beyond its last checkpoint: RUN/progress.<epoch>.json, read after a crash.
+
+Each incarnation of a run (the epoch of its lease on the spool) has a file of its own, so that one that stood still and
+wakes up late cannot overwrite its successor's.
 
 Two ways to keep it, after two promises:
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -73,8 +76,18 @@ class Note:
         return Crashes(self.replayed, self.discarded)
 
 
+def path_of(run: Path, epoch: int) -> Path:
+    """Return the file of an incarnation."""
+    return run / f"progress.{epoch:06d}.json"
+
+
+def notes_before(run: Path, epoch: int) -> list[Path]:
+    """Return the files of earlier incarnations, oldest first."""
+    return [path for path in sorted(run.glob("progress.*.json")) if path < path_of(run, epoch)]
+
+
 def read_note(path: Path) -> Note:
-    """Read the note; an unreadable one (lost power) says that anything may have been used."""
+    """Read a note; an unreadable one (lost power) says that anything may have been used."""
     try:
         content = read_json(path)
         giving_up = content["giving_up"]
@@ -93,14 +106,37 @@ def read_note(path: Path) -> Note:
 class Progress:
     """Keeps the note of a running training; rank 0 has one."""
 
-    def __init__(self, path: Path, on_crash: OnCrash) -> None:
-        """Read what an earlier process noted; `write` once before the first `using`."""
-        self._path, self._ahead = path, on_crash is OnCrash.DISCARD
+    def __init__(self, run: Path, epoch: int, on_crash: OnCrash, verify: Callable[[], None]) -> None:
+        """Read what the last process noted; `settle` comes before the first `using`.
+
+        Args:
+            run: folder of the notes.
+            epoch: of this incarnation.
+            on_crash: which promise they serve.
+            verify: raises an error where another process has taken the run over; called before every durable note.
+
+        """
+        self._run, self._epoch, self._verify = run, epoch, verify
+        self._path, self._ahead = path_of(run, epoch), on_crash is OnCrash.DISCARD
         self._descriptor: int | None = None
-        self.note = read_note(path)
+        before = notes_before(run, epoch)
+        self.note = read_note(before[-1]) if before else Note()
+
+    def settle(self, note: Note) -> None:
+        """Begin a note of its own; those of earlier incarnations have been acted upon."""
+        self.write(note)
+        for path in notes_before(self._run, self._epoch):
+            path.unlink(missing_ok=True)
 
     def write(self, note: Note) -> None:
-        """Replace the note durably."""
+        """Replace the note durably.
+
+        Raises:
+            SpoolError: another process has taken over.
+            DiskFullError: no space.
+
+        """
+        self._verify()
         self._close()
         write_bytes(self._path, (json.dumps(asdict(note)).ljust(_WIDTH) + "\n").encode())
         self.note = note
@@ -109,7 +145,7 @@ class Progress:
         """Note, before a batch is used, that the training comes to so many samples.
 
         Raises:
-            DiskFullError: no space for a durable note.
+            SpoolError, DiskFullError: see `write`.
 
         """
         noted = self.note.until or 0

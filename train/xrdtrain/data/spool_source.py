@@ -72,7 +72,7 @@ class SpoolSource:
         Args:
             spool: the opened spool.
             run_id: name of the training in the spool, the same after a resume.
-            order_file: where the order of the claims is kept; progress.json lies beside it.
+            order_file: where the order of the claims is kept; progress.<epoch>.json lies beside it.
             batch: samples of one step over all ranks.
             ranks: the processes of the training.
             feed: queue of the spool to take from; trainings of different feeds get every shard each.
@@ -138,7 +138,7 @@ class SpoolSource:
 
         The plan is durable before anything is given up, so a crash in the middle repeats the same plan.
         """
-        self._progress = Progress(self._order_file.with_name("progress.json"), self._on_crash)
+        self._progress = Progress(self._order_file.parent, consumer.epoch, self._on_crash, consumer.verify)
         note = self._progress.note
         folder = self._spool.layout.consumer(self._run_id)
         replayed, discarded = 0, 0
@@ -157,7 +157,7 @@ class SpoolSource:
         elif note.until is not None:
             replayed = max(0, note.until - self._samples)
         self._discarded = read_notes(folder).discarded
-        self._progress.write(Note(self._samples, note.replayed + replayed, note.discarded + discarded))
+        self._progress.settle(Note(self._samples, note.replayed + replayed, note.discarded + discarded))
         if replayed:
             console.say(
                 f"the last process ended without a checkpoint: the {replayed:,} samples that it used behind the last "
