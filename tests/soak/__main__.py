@@ -23,6 +23,8 @@ from tests.soak.cast import HERE, NODES, Cast, Role, can_unshare
 from tests.soak.fuzz import Fuzz, keep
 from tests.soak.schedule import rounds
 
+BIN = Path(sys.executable).parent
+
 DISK = "320m"
 """Size of the file system that the soak mounts for itself."""
 
@@ -33,26 +35,32 @@ def roles(spool: Path, runs: Path, *, short: bool) -> list[Role]:
     """Return who plays: two productions, workers that join, trainings on two feeds, a network."""
     options = ["--rows-per-shard", str(ROWS), "--step", str(STEP), "--high-watermark", WATERMARK]
     helped = subprocess.run(
-        [str(Path(sys.executable).parent / "xrdgen"), "produce", "--help"], capture_output=True, text=True, check=True
+        [str(BIN / "xrdgen"), "produce", "--help"], capture_output=True, text=True, check=True
     ).stdout
     if "--keep-free" in helped:
         options += ["--keep-free", "8MB"]
-    produce = ["xrdgen", "produce", str(spool), *options, "--workers"]
+    produce = [str(BIN / "xrdgen"), "produce", str(spool), *options, "--workers"]
 
     def training(name: str, *more: str) -> Role:
-        return Role(name, "training", ["tests.soak.training", str(spool), str(runs / name), *more])
+        return Role(
+            name, "training", [sys.executable, "-m", "tests.soak.training", str(spool), str(runs / name), *more]
+        )
 
     cast = [
-        Role("cluster", "producer", [*produce, "1" if short else "2"]),
-        Role("alone", "producer", [*produce, "0"]),
+        Role("cluster", "producer", [*produce, "1" if short else "2"], ("plain",)),
+        Role("alone", "producer", [*produce, "0"], ("plain",)),
+        Role("task-a", "task", [*produce, "1", "--join"], ("joined",)),
+        Role("task-b", "task", [*produce, "1", "--join"], ("joined",)),
         training("left", "--rate", "3000"),
         training("other", "--rate", "2000", "--feed", "second", "--batch", "70"),
     ]
     if not short:
-        fit = ["xrdtrain", "fit", str(spool), "--run", str(runs / "network"), "--model", "resnet-10-small"]
+        fit = [str(BIN / "xrdtrain"), "fit", str(spool), "--run", str(runs / "network"), "--model", "resnet-10-small"]
         fit += ["--test", "none", "--batch", "50", "--checkpoint-every", "500", "--samples", "100000000"]
         cast += [
-            Role("joining", "worker", ["xrdgen", "worker", str(spool), "--workers", "1"]),
+            Role("joining", "worker", [str(BIN / "xrdgen"), "worker", str(spool), "--workers", "1"], ("plain",)),
+            Role("task-c", "task", [*produce, "1", "--join"], ("joined",)),
+            training("once", "--feed", "second", "--batch", "16", "--rate", "1500", "--on-crash", "discard"),
             training("right", "--rate", "1000", "--batch", "64", "--every", "700"),
             Role("network", "network", fit),
         ]
@@ -74,7 +82,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--round", type=float, default=25.0, help="mean seconds of a round")
-    parser.add_argument("--events", type=float, default=0.6, help="events a second")
+    parser.add_argument("--events", type=float, default=0.4, help="events a second")
     parser.add_argument("--patience", type=float, default=8.0, help="seconds of silence before a lease is taken")
     parser.add_argument("--short", action="store_true", help="fewer processes, and a quiet beginning")
     parser.add_argument("--schedule", action="store_true", help="print the schedule and end")
@@ -124,9 +132,11 @@ def soak(asked: argparse.Namespace, work: Path, disk: Path, why_not: str) -> tup
     say(f"seed {asked.seed}, {spool}, logs in {work / 'logs'}")
     try:
         if asked.short:
+            cast.form = next(rounds(asked.seed, asked.round, asked.events)).form
             fuzz.warm_up(shards=20)
+        begin = time.monotonic()
         for round_ in rounds(asked.seed, asked.round, asked.events):
-            if time.monotonic() - start >= 60 * asked.minutes or tally.faults:
+            if time.monotonic() - begin >= 60 * asked.minutes or tally.faults:
                 break
             say(str(round_))
             fuzz.play(round_)

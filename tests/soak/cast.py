@@ -21,8 +21,8 @@ import psutil
 FOLDER = Path(__file__).resolve().parent
 REPOSITORY = FOLDER.parent.parent
 HERE = ""
-NODES = (HERE, HERE, "soak-b", "soak-c")
-"""Machines to start on; this one is twice as likely as each of the others."""
+NODES = (HERE, HERE, HERE, HERE, "soak-b", "soak-c")
+"""Machines to start on, this one mostly: the next owner waits for the patience after a death elsewhere."""
 
 DASK_SECONDS = 5.0
 """Silence after which Dask gives a worker up, in a soak, so that a cut of seconds is longer."""
@@ -37,6 +37,9 @@ ENVIRONMENT = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": f"{DASK_SECONDS}s",
     "DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": f"{DASK_SECONDS}s",
 }
+
+FORMS = ("plain", "joined")
+"""Forms of production: single producers, and tasks of which one coordinates."""
 
 STOPPED_EXITS = (0, 75)
 """Ended properly, or stopped and to be gone on with."""
@@ -78,12 +81,24 @@ class Actor:
             return False
         return True
 
+    def children(self, *words: str) -> list[psutil.Process]:
+        """Return the processes that it has started and whose command line has one of these words."""
+        found = []
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    command = " ".join(child.cmdline())
+                    if any(word in command for word in words) and child.status() != psutil.STATUS_ZOMBIE:
+                        found.append(child)
+        return found
+
     def workers(self) -> list[psutil.Process]:
         """Return the Dask workers that it has started."""
-        with contextlib.suppress(psutil.Error):
-            children = psutil.Process(self.process.pid).children(recursive=True)
-            return [child for child in children if _is_worker(child)]
-        return []
+        return self.children("spawn_main", "worker_process")
+
+    def coordinators(self) -> list[psutil.Process]:
+        """Return coordinators in processes of their own."""
+        return self.children("coordinator_process")
 
     def members(self) -> list[int]:
         """Return all living processes of its group."""
@@ -100,21 +115,15 @@ class Actor:
         return lines[-1][-300:] if lines else ""
 
 
-def _is_worker(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        words = " ".join(process.cmdline())
-        return "spawn_main" in words and process.status() != psutil.STATUS_ZOMBIE
-    return False
-
-
 @dataclass(eq=False)
 class Role:
     """A command that is started again whenever it has ended.
 
     Attributes:
         name: for people, and for run ids.
-        kind: "producer", "worker", "training" or "network".
-        command: what `impatient.py` runs.
+        kind: "producer", "worker", "task", "training" or "network".
+        command: what runs.
+        forms: of production, in which it takes part.
         actors: all its processes that may be alive: the present one, and frozen ones that wake up later.
 
     """
@@ -122,6 +131,7 @@ class Role:
     name: str
     kind: str
     command: list[str]
+    forms: tuple[str, ...] = FORMS
     actors: list[Actor] = field(default_factory=list)
     count: int = 0
     not_before: float = 0.0
@@ -139,12 +149,24 @@ class Cast:
 
     def __init__(self, roles: list[Role], logs: Path, patience: float, *, nodes: tuple[str, ...]) -> None:
         self.roles = roles
-        self._logs, self._patience, self._nodes = logs, patience, nodes
+        self._logs, self._nodes = logs, nodes
+        self.form = "plain"
         self._draws = 0
         self.exits: Counter[str] = Counter()
         self.starts: Counter[str] = Counter()
-        self.restarted_at: dict[str, float] = {}
         logs.mkdir(parents=True, exist_ok=True)
+        folders = [str(FOLDER / "patience"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        patience_there = {"SOAK_PATIENCE": str(patience), "PYTHONPATH": os.pathsep.join(folders)}
+        self.environment = os.environ | ENVIRONMENT | patience_there
+        self._check_patience(patience)
+
+    def _check_patience(self, patience: float) -> None:
+        """Make sure that what is started will have the patience asked for."""
+        look = "from xrdcommon.spool.lease import PATIENCE; print(PATIENCE)"
+        result = subprocess.run(
+            [sys.executable, "-c", look], env=self.environment, capture_output=True, text=True, check=True
+        )
+        assert float(result.stdout) == patience, result
 
     def start(self, role: Role, extra: tuple[str, ...] = ()) -> Actor:
         """Start a role's command, on another node than those of it that are frozen."""
@@ -154,7 +176,7 @@ class Cast:
         node = free[(self._draws * 7919) % len(free)]  # which process is where need not be random
         role.count += 1
         log = self._logs / f"{role.name}.{role.count:04d}.log"
-        command = [sys.executable, str(FOLDER / "impatient.py"), str(self._patience), *role.command, *extra]
+        command = [*role.command, *extra]
         if node:
             command = ["unshare", "--uts", "sh", "-c", f'hostname {node} && exec "$@"', "sh", *command]
         with log.open("wb") as stream:
@@ -165,7 +187,7 @@ class Cast:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=REPOSITORY,
-                env=os.environ | ENVIRONMENT,
+                env=self.environment,
             )
         actor = Actor(process, log, node, time.monotonic())
         role.actors.append(actor)
@@ -178,7 +200,7 @@ class Cast:
         for role in self.roles:
             for actor in [actor for actor in role.actors if not actor.alive]:
                 self._bury(role, actor, now)
-            if role.present is None and now >= role.not_before:
+            if self.form in role.forms and role.present is None and now >= role.not_before:
                 self.start(role)
 
     def _bury(self, role: Role, actor: Actor, now: float) -> None:

@@ -72,6 +72,16 @@ def read_records(spool: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(spool.glob("producers/p*/published/*/*.json"))]
 
 
+def consumed_again(run: Path) -> int:
+    """Return how often any process of a run, whatever became of it, consumed a row that one had consumed before.
+
+    For a training with `--on-crash discard`, which promises that this never happens.
+    """
+    parts = [np.fromfile(path, dtype=IDENTITY) for path in run.glob("consumed.*.bin")]
+    every = np.concatenate(parts) if parts else np.empty(0, IDENTITY)
+    return len(every) - len(np.unique(every))
+
+
 def lineage(run: Path) -> tuple[np.ndarray, int]:
     """Return the identities that a run's newest checkpoint covers, and how many were consumed besides (replayed)."""
     state = newest_checkpoint(run)
@@ -107,6 +117,12 @@ def notes_of(folder: Path) -> tuple[dict[Key, int], dict[Key, set[int]]]:
         elif "discarded" in entry:
             discarded[key_of(entry["discarded"])].update(range(entry["first"], entry["last"]))
     return used, discarded
+
+
+def rows_noted(folder: Path) -> int:
+    """Return how many rows a run has noted as used; those that it had discarded it passed, but did not use."""
+    used, discarded = notes_of(folder)
+    return sum(n - sum(row < n for row in discarded.get(key, ())) for key, n in used.items())
 
 
 def feed_of(spool: Path, run: str) -> str:

