@@ -285,7 +285,8 @@ def test_killed_jobs_lose_nothing(pair: Pair) -> None:
         pair.wait_end(job)
     pair.audit()
     pair.running()
-    pair.end()
+    pair.slurm.run("scancel", pair.training)
+    pair.wait_end(pair.training)
     used = pair.audit().used
     (trained,) = pair.wait_end(pair.fit("--samples", used + BATCH))
     assert trained["JobState"] == "COMPLETED", pair.logs()
