@@ -34,6 +34,7 @@ XRD_SPOOL=$(realpath -m -- "$1")
 XRD_RUN=$(realpath -m -- "$2")
 shift 2
 export XRD_SPOOL XRD_RUN XRD_VENV
+export XRD_WAIT=600 # seconds that the training waits for the production to make the spool
 
 if [ "$dry" = no ] && ! command -v sbatch >/dev/null; then
     echo "pipeline.sh: error: sbatch not found; submit on a machine of the cluster, or use --dry-run" >&2
@@ -60,7 +61,7 @@ submit() {
     shift
     if [ "$dry" = yes ]; then
         {
-            printf '%s=%q ' XRD_SPOOL "$XRD_SPOOL" XRD_RUN "$XRD_RUN" XRD_VENV "$XRD_VENV"
+            printf '%s=%q ' XRD_SPOOL "$XRD_SPOOL" XRD_RUN "$XRD_RUN" XRD_VENV "$XRD_VENV" XRD_WAIT "$XRD_WAIT"
             printf '%q ' sbatch "$@"
             echo
         } >&2

@@ -66,12 +66,12 @@ class Site:
     def produce(self, *options: object) -> str:
         """Submit the array of two producing tasks."""
         return self.submit(
-            "produce.sbatch", ("--array=0-1", "--mem-per-cpu=500M", "--signal=B:USR1@50"), (*PRODUCE, *options)
+            "produce.sbatch", ("--array=0-1", "--mem-per-cpu=500M", "--signal=B:USR1@115"), (*PRODUCE, *options)
         )
 
     def fit(self, *options: object) -> str:
         """Submit the training."""
-        return self.submit("fit.sbatch", ("--gpus-per-node=0", "--mem=2G", "--signal=B:USR1@50"), (*FIT, *options))
+        return self.submit("fit.sbatch", ("--gpus-per-node=0", "--mem=2G", "--signal=B:USR1@115"), (*FIT, *options))
 
     def states(self, job: str) -> list[str]:
         """Return the state of each task."""
@@ -196,7 +196,7 @@ def test_array_production_then_training(site: Site) -> None:
 
 def test_pipeline_ends_production_with_training(site: Site) -> None:
     options = {
-        "PRODUCE_OPTIONS": " ".join(map(str, PRODUCE)),
+        "PRODUCE_OPTIONS": " ".join(map(str, (*PRODUCE, "--high-shards", 12))),
         "WORKERS": 2,
         "CORES_PER_TASK": 1,
         "GPUS": 0,
@@ -256,10 +256,18 @@ def test_jobs_near_their_time_limit_queue_themselves_again(pair: Pair) -> None:
     tasks = pair.slurm.jobs(pair.production) + pair.slurm.jobs(pair.training)
     for task in tasks:
         hours, minutes, _ = map(int, task["RunTime"].split(":"))
-        pair.slurm.run("scontrol", "update", f"JobId={task['JobId']}", f"TimeLimit={60 * hours + minutes + 1}")
-    for task in tasks:
-        pair.wait_for(lambda job=task["JobId"]: "PENDING" in pair.states(job), "the signal before the time limit")
-        pair.slurm.run("scontrol", "update", f"JobId={task['JobId']}", "TimeLimit=10")
+        pair.slurm.run("scontrol", "update", f"JobId={task['JobId']}", f"TimeLimit={60 * hours + minutes + 2}")
+    waiting = {task["JobId"]: int(task["Restarts"]) for task in tasks}
+
+    def all_restarted() -> bool:
+        for job, restarts in list(waiting.items()):
+            (now,) = [task for task in pair.slurm.jobs(job) if task["JobId"] == job]
+            if int(now["Restarts"]) > restarts:
+                pair.slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=10")
+                del waiting[job]
+        return not waiting
+
+    pair.wait_for(all_restarted, "the signals before the time limit")
     assert pair.logs("xrdgen-*").count("SIGUSR1") >= 2
     assert re.search(r"stopped by SIGUSR1 after", pair.logs("xrdtrain-*"))
     pair.wait_restart(before)
