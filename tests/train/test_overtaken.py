@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def test_it_uses_no_more_than_it_had_noted(make_spool, tmp_path: Path, monkeypat
 
     old = start()
     use(old, 10)
+    while old._reader is None or old._reader._queue.qsize() < 24 * 64 // BATCH - 10:  # it has read all there is
+        time.sleep(0.01)
     with monkeypatch.context() as patch:  # its machine seems to be lost
         patch.setattr(lease, "observe", lambda _: lease.State.DEAD)
         new = start()
