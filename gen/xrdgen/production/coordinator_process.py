@@ -19,6 +19,7 @@ from xrdcommon import console
 from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, DiskFullError, Interrupted, SpoolError, XrdError
 from xrdcommon.signals import StopRequest
 from xrdcommon.spool.backlog import Watermarks
+from xrdcommon.spool.journal import explain_refusals
 from xrdcommon.spool.layout import Layout
 from xrdcommon.spool.lease import PATIENCE, Lease
 from xrdcommon.spool.producer import Stream
@@ -89,7 +90,12 @@ def coordinate(assignment: Assignment, stop: StopRequest) -> int:
     """Coordinate if nobody else does; return an exit code."""
     spool = Spool.open(assignment.spool)
     owner = lease_owner(spool.layout)
-    lease = Lease.acquire(owner, spool.layout.temporary, patience=assignment.patience)
+    try:
+        with explain_refusals(spool.path):
+            lease = Lease.acquire(owner, spool.layout.temporary, patience=assignment.patience)
+    except DiskFullError as error:
+        console.say(f"coordinator: {error}")
+        return EXIT_AGAIN
     if lease is None:
         return EXIT_TAKEN
     stream = None
