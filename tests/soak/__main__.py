@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument("--round", type=float, default=25.0, help="mean seconds of a round")
     parser.add_argument("--events", type=float, default=0.4, help="events a second")
     parser.add_argument("--patience", type=float, default=8.0, help="seconds of silence before a lease is taken")
-    parser.add_argument("--short", action="store_true", help="fewer processes, and a quiet beginning")
+    parser.add_argument("--short", action="store_true", help="fewer processes, one machine, a quiet beginning")
     parser.add_argument("--schedule", action="store_true", help="print the schedule and end")
     parser.add_argument("--json", type=Path, help="write the result there")
     parser.add_argument("--work", type=Path, help="folder for logs and for spools with faults; a new one by default")
@@ -119,14 +119,14 @@ def soak(asked: argparse.Namespace, work: Path, disk: Path, why_not: str) -> tup
     """Play rounds until the time is up, then let all go on, use everything up, and count for the last time."""
     start = time.monotonic()
     spool, runs = disk / "spool", disk / "runs"
-    nodes = NODES if can_unshare() else (HERE,)
+    nodes = NODES if not asked.short and can_unshare() else (HERE,)
     cast = Cast(roles(spool, runs, short=asked.short), work / "logs", asked.patience, nodes=nodes)
     fuzz = Fuzz(spool, runs, cast, seed=asked.seed, patience=asked.patience, small_disk=not why_not, say=say)
     tally = fuzz.tally
     if why_not:
         tally.skipped["fill"] = why_not
     if len(nodes) == 1:
-        tally.skipped["freeze"] = "unshare --uts is refused: no process can seem to be on another machine"
+        tally.skipped["freeze"] = "no process seems to be on another machine: --short, or `unshare --uts` is refused"
     for kind, reason in tally.skipped.items():
         say(f"skipped: {kind}: {reason}")
     say(f"seed {asked.seed}, {spool}, logs in {work / 'logs'}")
