@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -19,8 +18,8 @@ from xrdcommon.errors import DiskFullError, InputError, Interrupted
 from xrdcommon.spool.layout import Layout
 
 from xrdgen.production.rendezvous import is_local, publish, read_address, security, withdraw
-from xrdgen.production.shard_task import ShardOrder, ShardReport, make_shard
-from xrdgen.production.worker_setup import silence
+from xrdgen.production.shard_task import Outcome, ShardOrder, ShardReport, make_shard
+from xrdgen.production.worker_setup import CONFIGURATION, silence
 
 # distributed is imported when it is needed: half a second, and it has no types that hold.
 
@@ -30,8 +29,8 @@ Result = tuple[ShardOrder, ShardReport | DiskFullError | None]
 ORDERS_PER_WORKER = 2
 """Orders in flight for each worker, so that none waits for the coordinator."""
 
-FETCHING = 10.0
-"""Seconds for fetching reports; a shard whose report is lost is ordered again, and found published."""
+TOPIC = "xrdgen-reports"
+"""Of the events by which workers report."""
 
 ShardTask = Callable[[ShardOrder], ShardReport]
 
@@ -91,6 +90,8 @@ class DaskExecutor:
         self._client = client
         self._task = task
         self._done: queue.SimpleQueue[tuple[ShardOrder, Any]] = queue.SimpleQueue()
+        self._reports: dict[tuple[int, int], ShardReport | None] = {}
+        client.subscribe_topic(TOPIC, self._take)
         self._slots = ORDERS_PER_WORKER
         self._looked = -_NTHREADS_INTERVAL
 
@@ -111,35 +112,41 @@ class DaskExecutor:
         """Send orders in one message; what is sent first is made first."""
         # pure=False: a repeated order is a new task; retries=0: repeating is the coordinator's decision.
         priority = -min(order.shard for order in orders)
-        futures = self._client.map(self._task, orders, pure=False, retries=0, priority=priority)
+        self._reports |= {(order.producer, order.shard): None for order in orders}
+        futures = self._client.map(report_shard, orders, task=self._task, pure=False, retries=0, priority=priority)
         for order, future in zip(orders, futures, strict=True):
             future.add_done_callback(lambda done, order=order: self._done.put((order, done)))
 
     def results(self, timeout: float) -> Iterator[Result]:
-        """Yield what the workers have reported, fetched together."""
-        done = []
+        """Yield what the workers have reported."""
         with contextlib.suppress(queue.Empty):
-            done.append(self._done.get(timeout=timeout))
+            order, future = self._done.get(timeout=timeout)
             while True:
-                done.append(self._done.get_nowait())
-        finished = [future for _, future in done if future.status == "finished"]
-        reports = dict(zip((future.key for future in finished), self._fetch(finished), strict=True))
-        for order, future in done:
-            yield order, reports[future.key] if future.key in reports else _failure(future)
+                report = self._reports.pop((order.producer, order.shard), None)
+                yield order, report if future.status == "finished" else _failure(future)
+                order, future = self._done.get_nowait()
 
-    def _fetch(self, futures: list[Any]) -> Sequence[ShardReport | None]:
-        """Return the reports of tasks; None for those whose worker was lost before it could hand its report over."""
-        if not futures:
-            return ()
-        distributed: Any = import_module("distributed.client")
-        try:
-            gathered = self._client.sync(
-                asyncio.wait_for, self._client.gather(futures, asynchronous=True), FETCHING, asynchronous=False
+    def _take(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Keep a worker's report until its task is known to have ended (runs in the client's own thread)."""
+        report = event[1]
+        key = report["stream"], report["shard"]
+        if key in self._reports:
+            self._reports[key] = ShardReport(
+                report["shard"], Outcome(report["outcome"]), report["rows"], report["bytes"], report["seconds"]
             )
-        except (OSError, TimeoutError, asyncio.CancelledError, distributed.FutureCancelledError):
-            return [None] * len(futures)
-        reports: Sequence[ShardReport] = gathered
-        return reports
+
+
+def report_shard(order: ShardOrder, task: ShardTask) -> None:
+    """Make a shard and report it: what a worker does with an order.
+
+    The report travels ahead of the task's end on the worker's open stream to the scheduler. The result of a task would
+    have to be fetched: by a connection to every worker, 256 of which took the scheduler longer than the shards.
+    """
+    distributed: Any = import_module("distributed")
+    report = task(order)
+    message = {"stream": order.producer, "shard": order.shard, "outcome": str(report.outcome)}
+    message |= {"rows": report.rows, "bytes": report.bytes, "seconds": report.seconds}
+    distributed.get_worker().log_event(TOPIC, message)
 
 
 def _failure(future: Any) -> DiskFullError | None:
@@ -155,13 +162,14 @@ def _failure(future: Any) -> DiskFullError | None:
 
 
 @contextmanager
-def local_cluster(workers: int, listen: str, layout: Layout) -> Iterator[DaskExecutor]:
+def local_cluster(workers: int, listen: str, layout: Layout, task: ShardTask = make_shard) -> Iterator[DaskExecutor]:
     """Start worker processes on this machine and a scheduler that more of them can join.
 
     Args:
         workers: processes, one thread each; may be 0.
         listen: interface of the scheduler; 127.0.0.1 is this machine alone, with another one TLS guards it.
         layout: of the spool; `xrdgen worker` finds there where the scheduler is, and the certificate.
+        task: what a worker does with an order.
 
     Raises:
         InputError: the scheduler cannot listen there.
@@ -171,16 +179,7 @@ def local_cluster(workers: int, listen: str, layout: Layout) -> Iterator[DaskExe
     distributed: Any = import_module("distributed")
     silence()
     guard = None if is_local(listen) else security(layout, create=True)
-    with dask_config.set(
-        {
-            "distributed.worker.preload": ["xrdgen.production.worker_setup"],
-            "distributed.worker.profile.enabled": False,
-            # Workers hold one block of rows; a machine's memory is not theirs to police.
-            "distributed.worker.memory.target": False,
-            "distributed.worker.memory.spill": False,
-            "distributed.worker.memory.pause": False,
-        }
-    ):
+    with dask_config.set(CONFIGURATION | {"distributed.worker.preload": ["xrdgen.production.worker_setup"]}):
         try:
             cluster = distributed.LocalCluster(
                 n_workers=workers,
@@ -202,7 +201,7 @@ def local_cluster(workers: int, listen: str, layout: Layout) -> Iterator[DaskExe
         with cluster, distributed.Client(cluster, set_as_default=False) as client:
             published = publish(layout.scheduler_file, cluster.scheduler_address)
             try:
-                yield DaskExecutor(client)
+                yield DaskExecutor(client, task)
             except BaseException:
                 # Not a drain: whoever still makes a shard is stopped at once, instead of being waited for.
                 for nanny in cluster.workers.values():

@@ -24,7 +24,7 @@ from xrdcommon.spool.spool import Spool
 
 from xrdgen.production import shard_task
 from xrdgen.production.rendezvous import Address, find, security
-from xrdgen.production.worker_setup import ignore_signals, silence
+from xrdgen.production.worker_setup import CONFIGURATION, ignore_signals, silence
 
 LOOK_INTERVAL = 0.5
 """Seconds between two looks at the spool for another coordinator."""
@@ -34,14 +34,6 @@ CONNECTING = 30.0
 
 HAND_OVER = 5.0
 """Seconds in which a coordinator should have fetched the last report of a worker that leaves."""
-
-CONFIGURATION = {
-    "distributed.worker.profile.enabled": False,
-    # Workers hold one block of rows; a machine's memory is not theirs to police.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-}
 
 
 def main() -> None:

@@ -13,6 +13,18 @@ from typing import Any
 
 from xrdcommon.signals import SIGNALS
 
+CONFIGURATION = {
+    "distributed.worker.profile.enabled": False,
+    # Workers hold one block of rows; a machine's memory is not theirs to police.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    # Nobody looks at what each worker measures of its machine twice a second, and at its last 100,000 messages.
+    "distributed.admin.system-monitor.interval": "60s",
+    "distributed.admin.low-level-log-length": 1000,
+}
+"""Of Dask, in schedulers and workers alike."""
+
 _LOGGERS = ("nanny", "scheduler", "worker", "core", "batched")
 
 
