@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,39 @@ def test_streams_are_adopted_only_from_the_dead(spool: Spool) -> None:
     fourth = Stream.open(spool)
     assert (fourth.number, fourth.lease.epoch) == (0, 4)
     fourth.close()
+
+
+def test_silent_owners_elsewhere_are_watched_together_and_the_lowest_stream_is_adopted(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(leases, "_machine", lambda: "another machine")
+        elsewhere.setattr(leases, "BEAT_INTERVAL", 0.05)
+        owners = [Stream.open(spool) for _ in range(4)]
+        assert [owner.number for owner in owners] == [0, 1, 2, 3]
+    watching: set[Path] = set()
+    together: list[int] = []
+    beats = leases._beats
+
+    def watch(folder: Path, epoch: int, patience: float) -> bool:
+        watching.add(folder)
+        time.sleep(0.2)
+        together.append(len(watching))
+        alive = beats(folder, epoch, patience)
+        watching.discard(folder)
+        return alive
+
+    for owner in (owners[1], owners[2]):  # as if frozen
+        owner.lease._stop.set()
+        owner.lease._thread.join()
+    monkeypatch.setattr(leases, "_beats", watch)
+    heir = Stream.open(spool, patience=1.0)
+    assert (heir.number, heir.lease.epoch) == (1, 2)
+    assert max(together) == 4
+    second = Lease.acquire(spool.layout.stream(1), spool.layout.temporary, patience=1.0, silent_epoch=1)
+    assert second is None  # another heir was faster
+    for owner in (heir, owners[0], owners[3]):
+        owner.close()
 
 
 def test_an_owner_elsewhere_is_judged_by_its_counter(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,20 +48,23 @@ class Lease:
         self._thread.start()
 
     @classmethod
-    def acquire(cls, owner: Path, temporary: Path, *, patience: float = PATIENCE) -> Lease | None:
+    def acquire(
+        cls, owner: Path, temporary: Path, *, patience: float = PATIENCE, silent_epoch: int | None = None
+    ) -> Lease | None:
         """Become the owner of a folder, or return None where another owner lives.
 
         Args:
             owner: folder of the stream or training.
             temporary: the spool's folder for files being written.
             patience: seconds to watch an owner on another machine.
+            silent_epoch: the owner of this epoch was watched already and showed no life.
 
         """
         folder = owner / "leases"
         folder.mkdir(exist_ok=True)
         while True:
             epoch = _highest(folder)
-            if is_alive(owner, patience):
+            if epoch != silent_epoch and is_alive(owner, patience):
                 return None
             if create_once(folder / f"{epoch + 1:06d}.json", _myself(), temporary):
                 for old in folder.glob("*"):
@@ -132,6 +135,12 @@ def is_alive(owner: Path, patience: float = PATIENCE) -> bool:
             return True
         if _highest(folder) == epoch:
             return False
+
+
+def silent_epoch(owner: Path, patience: float = PATIENCE) -> int | None:
+    """Watch the owner of a folder; return its epoch if it shows no life, None if it lives."""
+    epoch = _highest(owner / "leases")
+    return None if is_alive(owner, patience) or _highest(owner / "leases") != epoch else epoch
 
 
 def outdated(owner: Path) -> list[Path]:

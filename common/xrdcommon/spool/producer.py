@@ -12,6 +12,7 @@ import secrets
 import shutil
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +22,7 @@ from xrdcommon.shards.format import stem
 from xrdcommon.shards.writer import ShardWriter
 from xrdcommon.spool.feeds import feeds
 from xrdcommon.spool.journal import create_once, explain_refusals, make_folder, move
-from xrdcommon.spool.lease import PATIENCE, Lease
+from xrdcommon.spool.lease import PATIENCE, Lease, State, observe, silent_epoch
 from xrdcommon.spool.records import Record, Rejections, streams
 from xrdcommon.spool.spool import Spool
 
@@ -176,6 +177,28 @@ def finish_shard(spool: Spool, producer: int, shard: int) -> Record | None:
     return record
 
 
+def _adoptable(spool: Spool, patience: float) -> list[tuple[int, int | None]]:
+    """Return the streams whose owner has stopped or died, the lowest first, with the epoch that was found silent.
+
+    Owners on other machines that show no life are all watched at the same time: after a power cut there may be many.
+    Those of higher number than a stream that is free are not waited for.
+    """
+    numbers = streams(spool.layout)
+    states = [observe(spool.layout.stream(number)) for number in numbers]
+    free = [number for number, state in zip(numbers, states, strict=True) if state in (State.FREE, State.DEAD)][:1]
+    watched = [
+        number
+        for number, state in zip(numbers, states, strict=True)
+        if state is State.ELSEWHERE and number < (free or [number + 1])[0]
+    ]
+    if not watched:
+        return [(number, None) for number in free]
+    with ThreadPoolExecutor(len(watched)) as pool:
+        epochs = pool.map(lambda number: silent_epoch(spool.layout.stream(number), patience), watched)
+    silent = [(number, epoch) for number, epoch in zip(watched, epochs, strict=True) if epoch is not None]
+    return [*silent, *((number, None) for number in free)]
+
+
 class Stream:
     """A stream owned by this process.
 
@@ -203,17 +226,19 @@ class Stream:
         """
         with explain_refusals(spool.path):
             while True:
-                for number in streams(spool.layout):
-                    stream = cls.adopt(spool, number, patience=patience)
+                for number, epoch in _adoptable(spool, patience):
+                    stream = cls.adopt(spool, number, patience=patience, silent_epoch=epoch)
                     if stream is not None:
                         return stream
                 make_folder(spool.layout.stream(max(streams(spool.layout), default=-1) + 1))
 
     @classmethod
-    def adopt(cls, spool: Spool, number: int, *, patience: float = PATIENCE) -> Stream | None:
-        """Own a stream and tidy up behind its last owner; None where that one lives."""
+    def adopt(
+        cls, spool: Spool, number: int, *, patience: float = PATIENCE, silent_epoch: int | None = None
+    ) -> Stream | None:
+        """Own a stream and tidy up behind its last owner; None where that one lives (see `Lease.acquire`)."""
         folder = spool.layout.stream(number)
-        lease = Lease.acquire(folder, spool.layout.temporary, patience=patience)
+        lease = Lease.acquire(folder, spool.layout.temporary, patience=patience, silent_epoch=silent_epoch)
         if lease is None:
             return None
         stream = cls(spool, number, lease)
