@@ -181,9 +181,9 @@ def test_streams_are_adopted_only_from_the_dead(spool: Spool) -> None:
 def test_silent_owners_elsewhere_are_watched_together_and_the_lowest_stream_is_adopted(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(leases, "BEAT_INTERVAL", 0.05)
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(leases, "_machine", lambda: "another machine")
-        elsewhere.setattr(leases, "BEAT_INTERVAL", 0.05)
         owners = [Stream.open(spool) for _ in range(4)]
         assert [owner.number for owner in owners] == [0, 1, 2, 3]
     watching: set[Path] = set()
