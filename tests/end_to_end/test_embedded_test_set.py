@@ -34,7 +34,7 @@ def test_the_recipe_makes_the_embedded_test_set(call: Any, tmp_path: Path) -> No
         np.testing.assert_allclose(made.samples[field.name], shipped.samples[field.name], rtol=1e-6, err_msg=field.name)
     # another kind of CPU may add in another order and round the last bit of a float16 the other way
     patterns = [data.patterns(0, 402).astype(np.float64) for data in (made, shipped)]
-    np.testing.assert_allclose(patterns[0], patterns[1], rtol=2e-3, atol=1e-7)
+    np.testing.assert_allclose(patterns[0], patterns[1], rtol=2e-3, atol=1e-6)
     attributes = [json.loads((path / "zarr.json").read_text()) for path in (tmp_path / "made.zarr", embedded_path())]
     for found in attributes:
         described = found["attributes"]["xrdstream"]
