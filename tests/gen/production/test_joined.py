@@ -1,0 +1,208 @@
+"""One production over many tasks, with real processes: coordinators and workers die, tasks drain, others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from xrdcommon.errors import SpoolError
+from xrdcommon.shards import read_shard
+from xrdcommon.spool import Spool
+from xrdcommon.spool.audit import audit
+
+StartToy = Callable[..., "subprocess.Popen[str]"]
+
+
+def ready(spool: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (spool / "ready").rglob("*.tar")}
+
+
+def check(path: Path, total: int | None = None) -> int:
+    """Every sample once, counted from the files themselves and by the audit; return the number."""
+    result = audit(Spool.open(path))
+    assert result.ok, result
+    samples = np.concatenate([read_shard(file).samples for file in (path / "ready").rglob("*.tar")])
+    found = list(zip(*(samples[name].tolist() for name in ("run", "producer", "shard", "index")), strict=True))
+    assert len(found) == len(set(found)) == result.produced == (len(found) if total is None else total)
+    return len(found)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def coordinator(spool: Path) -> int | None:
+    """Return the process that has put its address there."""
+    with contextlib.suppress(FileNotFoundError):
+        return int(json.loads((spool / "control" / "scheduler.json").read_text())["pid"])
+    return None
+
+
+def children(task: subprocess.Popen[str], name: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(task.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if f"xrdgen.production.{name}" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def test_tasks_go_on_when_coordinator_worker_and_task_die(tmp_path: Path, start_toy: StartToy) -> None:
+    """Three coordinators, killed workers and a killed task: the bytes of a production that nothing befell."""
+    path, expected = tmp_path / "spool", tmp_path / "expected"
+    samples = ("--samples", 6000)
+    assert start_toy(expected, *samples).wait(60) == 0
+    options = (*samples, "--workers", 1, "--join")
+    tasks = [start_toy(path, *options, TOY_SECONDS_PER_BLOCK=0.15) for _ in range(2)]
+    for kill in range(2):
+        before = len(ready(path))
+        wait_for(lambda: len(ready(path)) >= before + 2)  # noqa: B023
+        pid = coordinator(path)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: coordinator(path) not in (pid, None))  # noqa: B023
+        if kill == 0:
+            workers = children(tasks[0], "worker_process")
+            workers[0].kill()
+            wait_for(lambda: set(children(tasks[0], "worker_process")) - set(workers))  # noqa: B023
+    owner = next(task for task in tasks if children(task, "coordinator_process"))
+    tasks.remove(owner)
+    owner.kill()  # its coordinator hands over, its worker ends
+    _, text = tasks[0].communicate(timeout=120)
+    assert tasks[0].returncode == 0, text
+    assert "all samples are there" in text
+    assert "Traceback" not in text
+    check(path, 6000)
+    assert ready(path) == ready(expected)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_task_drains_and_another_takes_over(tmp_path: Path, start_toy: StartToy, number: int) -> None:
+    """The signal comes twice, as queue systems send it; the stop file ends what is left."""
+    path = tmp_path / "spool"
+    tasks = [start_toy(path, "--workers", 1, "--join", TOY_SECONDS_PER_BLOCK=0.1) for _ in range(2)]
+    wait_for(lambda: len(ready(path)) >= 2)
+    pid = coordinator(path)
+    owner = next(task for task in tasks if children(task, "coordinator_process"))
+    owner.send_signal(number)
+    owner.send_signal(number)
+    _, text = owner.communicate(timeout=90)
+    assert owner.returncode == 75, text
+    assert f"stopped by {signal.Signals(number).name}" in text
+    assert "Traceback" not in text
+    wait_for(lambda: coordinator(path) not in (pid, None))
+    before = len(ready(path))
+    wait_for(lambda: len(ready(path)) > before)
+    Spool.open(path).request_stop()
+    other = next(task for task in tasks if task is not owner)
+    _, text = other.communicate(timeout=90)
+    assert other.returncode == 0, text
+    assert "drained" in text
+    check(path)
+    late = start_toy(path, "--workers", 1, "--join")
+    _, text = late.communicate(timeout=60)
+    assert late.returncode == 0
+    assert "was asked to drain" in text
+    assert not list((path / "tmp").iterdir())
+
+
+def test_only_who_reads_the_key_can_join(tmp_path: Path, start_toy: StartToy) -> None:
+    """Beyond localhost scheduler and worker speak TLS and refuse who cannot show the spool's certificate."""
+    path = tmp_path / "spool"
+    task = start_toy(path, "--workers", 1, "--join", "--listen", "0.0.0.0", TOY_SECONDS_PER_BLOCK=0.1)
+    wait_for(lambda: len(ready(path)) >= 1)
+    key = path / "control" / "tls.pem"
+    assert key.stat().st_mode & 0o777 == 0o600
+    address = json.loads((path / "control" / "scheduler.json").read_text())["address"]
+    assert address.startswith("tls://")
+    _, port = address.removeprefix("tls://").rsplit(":", 1)
+    worker = children(task, "worker_process")[0]
+    # Every port that is open beyond this machine belongs to the scheduler, or to a worker that its scheduler calls.
+    for process in (*children(task, "coordinator_process"), worker):
+        listening = [c for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+        open_ports = [c.laddr.port for c in listening if c.laddr.ip not in ("127.0.0.1", "::1")]
+        assert open_ports, listening
+        for open_port in open_ports:
+            assert not _answers(open_port, None)
+            strange = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            strange.check_hostname, strange.verify_mode = False, ssl.CERT_NONE
+            assert not _answers(open_port, strange)  # no certificate of its own
+            strange.load_cert_chain(_foreign_key(tmp_path))
+            assert not _answers(open_port, strange)  # another spool's
+            known = ssl.create_default_context(cafile=key)
+            known.check_hostname = False
+            known.load_cert_chain(key)
+            assert _answers(open_port, known)
+    assert int(port) > 0
+    task.send_signal(signal.SIGTERM)
+    _, text = task.communicate(timeout=90)
+    assert task.returncode == 75, text
+    check(path)
+
+
+def _foreign_key(folder: Path) -> Path:
+    from xrdcommon.spool.layout import Layout
+    from xrdgen.production.rendezvous import key_file, security
+
+    layout = Layout(folder / "foreign")
+    layout.control.mkdir(parents=True, exist_ok=True)
+    security(layout, create=True)
+    return key_file(layout)
+
+
+def _answers(port: int, context: ssl.SSLContext | None) -> bool:
+    """Tell whether a Dask server greets whoever connects: it speaks first."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+            if context is None:
+                plain.sendall(bytes(64))
+                return plain.recv(8)[:1] not in (b"", b"\x15")  # an alert of TLS is no greeting
+            with context.wrap_socket(plain) as connection:
+                return bool(connection.recv(8))
+    except (OSError, TimeoutError):
+        return False
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    from xrdcommon.spool.layout import Layout
+    from xrdgen.production.rendezvous import security
+
+    (tmp_path / "foreign" / "control").mkdir(parents=True)
+    with pytest.raises(SpoolError, match="no certificate"):
+        security(Layout(tmp_path / "foreign"))
+    _foreign_key(tmp_path).chmod(0o640)
+    with pytest.raises(SpoolError, match="others can read this key"):
+        security(Layout(tmp_path / "foreign"))
+
+
+def test_a_second_signal_within_a_second_is_the_same_request() -> None:
+    from xrdcommon.signals import SAME, stop_on_signals
+
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert stop.reason == "SIGTERM"
+        time.sleep(SAME + 0.05)
+        signal.raise_signal(signal.SIGUSR1)  # never at once
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    with stop_on_signals(at_once=(signal.SIGINT,)):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(SAME + 0.05)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
