@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xrdcommon import console
 
-SCRIPTS = {"generation": ("--quick", "--write-readme", "--json"), "loading": ("--json",)}
+SCRIPTS = {"generation": ("--quick", "--write-readme", "--json"), "loading": ("--json",), "cluster": ("--json",)}
 """Benchmarks and the options they take; `generation` calls the others in this folder."""
 
 if __name__ == "__main__":

@@ -61,6 +61,12 @@ def children(task: subprocess.Popen[str], name: str) -> list[psutil.Process]:
     return found
 
 
+def owner_of(spool: Path, tasks: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    """Return the task whose coordinator has put its address there."""
+    pid = coordinator(spool)
+    return next(task for task in tasks if any(p.pid == pid for p in children(task, "coordinator_process")))
+
+
 def test_tasks_go_on_when_coordinator_worker_and_task_die(tmp_path: Path, start_toy: StartToy) -> None:
     """Three coordinators, killed workers and a killed task: the bytes of a production that nothing befell."""
     path, expected = tmp_path / "spool", tmp_path / "expected"
@@ -79,7 +85,7 @@ def test_tasks_go_on_when_coordinator_worker_and_task_die(tmp_path: Path, start_
             workers = children(tasks[0], "worker_process")
             workers[0].kill()
             wait_for(lambda: set(children(tasks[0], "worker_process")) - set(workers))  # noqa: B023
-    owner = next(task for task in tasks if children(task, "coordinator_process"))
+    owner = owner_of(path, tasks)
     tasks.remove(owner)
     owner.kill()  # its coordinator hands over, its worker ends
     _, text = tasks[0].communicate(timeout=120)
@@ -97,7 +103,7 @@ def test_a_task_drains_and_another_takes_over(tmp_path: Path, start_toy: StartTo
     tasks = [start_toy(path, "--workers", 1, "--join", TOY_SECONDS_PER_BLOCK=0.1) for _ in range(2)]
     wait_for(lambda: len(ready(path)) >= 2)
     pid = coordinator(path)
-    owner = next(task for task in tasks if children(task, "coordinator_process"))
+    owner = owner_of(path, tasks)
     owner.send_signal(number)
     owner.send_signal(number)
     _, text = owner.communicate(timeout=90)
