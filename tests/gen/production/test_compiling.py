@@ -21,7 +21,7 @@ def test_a_cold_machine_compiles_once_and_says_so(tmp_path: Path) -> None:
         Path(folder).mkdir()
 
     def produce(name: str) -> subprocess.Popen[str]:
-        command = [str(COMMAND), "produce", str(tmp_path / name), "--workers", "0", "--samples", "8", "--step", "0.1"]
+        command = [str(COMMAND), "produce", str(tmp_path / name), "--workers", "0", "--samples", "8", "--step", "0.05"]
         return subprocess.Popen(command, env={**os.environ, **cache}, stderr=subprocess.PIPE, text=True)
 
     started: list[Callable[..., tuple[str, str]]] = [produce(name).communicate for name in ("one", "two")]
