@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xrdgen.production.config import ROWS_PER_SHARD
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
@@ -31,7 +32,7 @@ def test_the_two_bare_commands(start: Any, run_command: Any, tmp_path: Path) -> 
     assert "Traceback" not in producer.said
     found = audit()
     assert found["ok"]
-    assert found["produced"] == found["ready"] == 1024 * len(list(ready.iterdir())) > 0
+    assert found["produced"] == found["ready"] == ROWS_PER_SHARD * len(list(ready.iterdir())) > 0
     assert (found["used"], found["quarantined"], found["lost"]) == (0, 0, 0)
 
     training = start("xrdtrain", "fit", cwd=tmp_path)

@@ -52,7 +52,7 @@ def produce(
     ordering: Annotated[
         str | None, typer.Option(help="none (default), or soft-spheres: atoms too close together are moved apart.")
     ] = None,
-    rows_per_shard: Annotated[int | None, typer.Option(help="Samples of a shard; 1024 by default.")] = None,
+    rows_per_shard: Annotated[int | None, typer.Option(help="Samples of a shard; 4096 by default.")] = None,
     two_theta_min: Annotated[float | None, typer.Option(help="Degrees; 5 by default.")] = None,
     two_theta_max: Annotated[float | None, typer.Option(help="Degrees; 90 by default.")] = None,
     step: Annotated[float | None, typer.Option("--step", "--two-theta-step", help="Degrees; 0.01 by default.")] = None,

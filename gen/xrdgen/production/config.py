@@ -30,6 +30,9 @@ Both give the same crystals and, to rounding, the same patterns; bytes may diffe
 STATISTICS_FILE = "statistics.npz"
 """Copy of the statistics inside the spool."""
 
+ROWS_PER_SHARD = 4096
+"""By default: half a second of a worker, so that publishing costs little and a coordinator keeps up with hundreds."""
+
 MAX_ROWS_PER_SHARD = 1 << 20
 
 
@@ -53,7 +56,7 @@ class ProductionConfig:
     classes: tuple[int, ...]
     statistics_sha256: str
     preset: str = "pure"
-    rows_per_shard: int = 1024
+    rows_per_shard: int = ROWS_PER_SHARD
     engine: str = "fast"
 
     def __post_init__(self) -> None:
@@ -80,7 +83,7 @@ class ProductionConfig:
         generator: GeneratorSettings,
         *,
         preset: str = "pure",
-        rows_per_shard: int = 1024,
+        rows_per_shard: int = ROWS_PER_SHARD,
         engine: str = "fast",
     ) -> ProductionConfig:
         """Derive classes and hash from a statistics file.

@@ -22,7 +22,7 @@ from xrdgen import embedded
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.production.compiling import compile_once
-from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
+from xrdgen.production.config import ROWS_PER_SHARD, STATISTICS_FILE, ProductionConfig
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
 from xrdgen.production.rows import CrystalRows, rows_of
@@ -131,7 +131,7 @@ def open_spool(path: Path, asked: Asked) -> Spool:
         simulation,
         generator,
         preset="pure" if asked.preset is None else asked.preset,
-        rows_per_shard=1024 if asked.rows_per_shard is None else asked.rows_per_shard,
+        rows_per_shard=ROWS_PER_SHARD if asked.rows_per_shard is None else asked.rows_per_shard,
         engine="fast" if asked.engine is None else asked.engine,
     )
     spool = Spool.create(path, new.to_dict(), asked.seed, {STATISTICS_FILE: statistics})
