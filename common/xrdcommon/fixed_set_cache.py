@@ -9,8 +9,6 @@ of processes and runs. It is never removed: that is its owner's to do.
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 from xrdcommon.console import track
 from xrdcommon.errors import DiskFullError, FormatError
 from xrdcommon.fields import PATTERN_DTYPE
-from xrdcommon.files import NO_SPACE, fsync_dir
+from xrdcommon.files import atomic_writer
 from xrdcommon.fixed_set_format import ROWS_PER_SHARD
 from xrdcommon.fixed_sets import FixedSet
 
@@ -99,26 +97,14 @@ def make_cache(data: FixedSet, folder: Path) -> None:
     path = cache_file(data, folder)
     if path.exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
-        with temporary.open("wb") as stream:
+        with atomic_writer(path) as stream:
             shape = (len(data), data.grid.n_points)
             header = {"descr": np.lib.format.dtype_to_descr(PATTERN_DTYPE), "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
             for rows in track(checked_patterns(data), f"copying {data.path.name} to {folder}", _shards(data)):
                 stream.write(np.ascontiguousarray(rows).data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.rename(path)
-        fsync_dir(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in NO_SPACE:
-            raise DiskFullError(
-                f"{path}: no space left or quota reached for {len(data)} patterns; give another --cache"
-            ) from error
-        raise
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except DiskFullError as error:
+        raise DiskFullError(
+            f"{path}: no space left or quota reached for {len(data)} patterns; give another --cache"
+        ) from error

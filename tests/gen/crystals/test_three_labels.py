@@ -12,9 +12,9 @@ from itertools import product
 import moyopy
 import numpy as np
 import pytest
+from cells import random_cell
 from numpy.typing import NDArray
 from xrdcommon.identity import SampleIdentity
-from xrdcommon.space_groups import crystal_system
 from xrdgen.crystals.cosets import coset_tables
 from xrdgen.crystals.generator import CrystalGenerator, GeneratorSettings, empty_arrays
 from xrdgen.crystals.primitive import primitive_tables
@@ -69,22 +69,6 @@ def drawn() -> Iterator[Labelled]:
             yield "drawn", group, crystal
 
 
-def random_cell(rng: np.random.Generator, group: int) -> NDArray[np.float64]:
-    """Return a cell (6,) with the free parameters of the group's crystal system, nothing special about them."""
-    a, b, c = rng.uniform(4.0, 9.0, 3)
-    alpha, beta, gamma = rng.uniform(75.0, 105.0, 3)
-    cells = {
-        "triclinic": (a, b, c, alpha, beta, gamma),
-        "monoclinic": (a, b, c, 90.0, beta, 90.0),
-        "orthorhombic": (a, b, c, 90.0, 90.0, 90.0),
-        "tetragonal": (a, a, c, 90.0, 90.0, 90.0),
-        "trigonal": (a, a, c, 90.0, 90.0, 120.0),
-        "hexagonal": (a, a, c, 90.0, 90.0, 120.0),
-        "cubic": (a, a, a, 90.0, 90.0, 90.0),
-    }
-    return np.array(cells[crystal_system(group)])
-
-
 def placed(rng: np.random.Generator, group: int, most_dof: int, most_elements: int) -> CrystalArrays | None:
     """Put atoms on random Wyckoff positions with at most so many degrees of freedom; fixed ones hold one atom."""
     table = wyckoff.tables()
@@ -101,7 +85,7 @@ def placed(rng: np.random.Generator, group: int, most_dof: int, most_elements: i
     if not letters:
         return None
     crystal = empty_arrays(len(letters))
-    crystal.cell[:] = random_cell(rng, group)
+    crystal.cell[:] = random_cell(group, rng, 4.0, 9.0)
     crystal.letters[:] = letters
     crystal.atomic_numbers[:] = np.sort(rng.integers(6, 6 + most_elements, len(letters)))
     crystal.parameters[:] = rng.random((len(letters), 3))

@@ -8,29 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xrdcommon.space_groups import crystal_system
+from cells import random_cell
 from xrdgen.crystals.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.symmetry import wyckoff
 
 LIGHT_TO_HEAVY = (1, 3, 8, 14, 26, 47, 57, 82, 92)
-
-
-def random_cell(space_group: int, rng: np.random.Generator, smallest: float = 3.5, largest: float = 7.5) -> np.ndarray:
-    """A cell with the metric of the group's crystal system."""
-    a, b, c = rng.uniform(smallest, largest, 3)
-    alpha, beta, gamma = rng.uniform(75.0, 105.0, 3)
-    cells = {
-        "triclinic": (a, b, c, alpha, beta, gamma),
-        "monoclinic": (a, b, c, 90.0, beta, 90.0),
-        "orthorhombic": (a, b, c, 90.0, 90.0, 90.0),
-        "tetragonal": (a, a, c, 90.0, 90.0, 90.0),
-        "trigonal": (a, a, c, 90.0, 90.0, 120.0),
-        "hexagonal": (a, a, c, 90.0, 90.0, 120.0),
-        "cubic": (a, a, a, 90.0, 90.0, 90.0),
-    }
-    return np.array(cells[crystal_system(space_group)])
 
 
 def random_crystal(space_group: int, seed: int, *, disorder: bool = False, **cell_options: float) -> Crystal:
