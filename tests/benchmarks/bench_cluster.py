@@ -38,11 +38,11 @@ from xrdcommon.errors import Interrupted
 from xrdcommon.signals import StopRequest
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.spool import Spool
+from xrdgen.production.cluster.rendezvous import read_address
+from xrdgen.production.cluster.worker_setup import CONFIGURATION, silence
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import ORDERS_PER_WORKER, local_cluster
-from xrdgen.production.rendezvous import read_address
 from xrdgen.production.shard_task import Outcome, ShardOrder, ShardReport
-from xrdgen.production.worker_setup import CONFIGURATION, silence
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "gen" / "production" / "support"))
 toy: Any = import_module("toy_production")

@@ -23,7 +23,7 @@ from clock import alternate, load_average
 from crystal_sets import PROTOTYPE, crystallite_size, natural_crystals, shared_crystals
 from peers import Peer, Run, peers
 from xrdcommon import console
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.diffraction.simulator import Simulator
 

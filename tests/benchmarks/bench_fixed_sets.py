@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from xrdcommon import console
 from xrdcommon.fields import SAMPLE_DTYPE
-from xrdcommon.fixed_set_cache import make_cache
-from xrdcommon.fixed_set_convert import convert
-from xrdcommon.fixed_sets import FixedSet, write_fixed_set
+from xrdcommon.fixed_sets.cache import make_cache
+from xrdcommon.fixed_sets.convert import convert
+from xrdcommon.fixed_sets.fixed_set import FixedSet, write_fixed_set
 from xrdcommon.grid import Grid
 from xrdtrain.data.fixed_source import FixedSource
 from xrdtrain.distributed import Ranks

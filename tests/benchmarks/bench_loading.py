@@ -32,7 +32,7 @@ from xrdcommon.spool.producer import Draft, Stream
 from xrdcommon.spool.spool import Spool
 from xrdtrain.data.spool_source import SpoolSource
 from xrdtrain.distributed import Ranks
-from xrdtrain.inference import network_input
+from xrdtrain.inference.classifier import network_input
 
 ROWS_PER_SHARD = 1024
 BATCH = 128

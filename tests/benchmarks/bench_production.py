@@ -39,8 +39,8 @@ from xrdcommon.spool.producer import Draft, Stream
 from xrdcommon.spool.records import Rejections
 from xrdcommon.spool.spool import Spool
 from xrdgen.production.produce import Asked, open_spool
-from xrdgen.production.rows import CrystalRows
 from xrdgen.production.shard_task import ShardOrder, make_shard
+from xrdgen.samples.rows import CrystalRows
 
 COMMAND = Path(sys.executable).parent / "xrdgen"
 ROWS = 4096

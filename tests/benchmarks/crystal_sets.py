@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from xrdcommon.identity import SampleIdentity
 from xrdgen import embedded
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.crystals.generator import CrystalGenerator
 from xrdgen.elements import atomic_number
 from xrdgen.statistics.model import Statistics

@@ -21,7 +21,7 @@ from clock import cpu_seconds
 from numpy.typing import NDArray
 from xrdcommon import console
 from xrdcommon.errors import InputError
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.elements import symbol
 from xrdgen.symmetry import lattice, wyckoff

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from xrdcommon.spool import Spool
 from xrdcommon.spool.producer import Stream
+from xrdcommon.spool.spool import Spool
 
 SUPPORT = Path(__file__).parent / "support"
 sys.path.insert(0, str(SUPPORT))

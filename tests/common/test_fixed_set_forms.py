@@ -14,11 +14,11 @@ import webdataset
 from numpy.typing import NDArray
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.fields import SAMPLE_DTYPE
-from xrdcommon.fixed_set_cache import cache_file, load, make_cache, open_cache
-from xrdcommon.fixed_set_convert import convert
-from xrdcommon.fixed_set_format import TARS_FILE, encode_ids
-from xrdcommon.fixed_set_writer import create, finish_set, write_shard
-from xrdcommon.fixed_sets import FixedSet, write_fixed_set
+from xrdcommon.fixed_sets.cache import cache_file, load, make_cache, open_cache
+from xrdcommon.fixed_sets.convert import convert
+from xrdcommon.fixed_sets.fixed_set import FixedSet, write_fixed_set
+from xrdcommon.fixed_sets.format import TARS_FILE, encode_ids
+from xrdcommon.fixed_sets.writer import create, finish_set, write_shard
 from xrdcommon.grid import Grid
 from xrdcommon.shards.writer import ShardWriter
 from xrdcommon.spool.producer import Draft, Stream

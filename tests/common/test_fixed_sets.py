@@ -15,8 +15,8 @@ import zarr
 from numpy.typing import NDArray
 from xrdcommon.errors import DiskFullError, FormatError, InputError, MissingFileError
 from xrdcommon.fields import SAMPLE_DTYPE, SAMPLE_FIELDS
-from xrdcommon.fixed_set_format import decode_ids
-from xrdcommon.fixed_sets import FixedSet, fixed_set_writer, write_fixed_set
+from xrdcommon.fixed_sets.fixed_set import FixedSet, fixed_set_writer, write_fixed_set
+from xrdcommon.fixed_sets.format import decode_ids
 from xrdcommon.grid import Grid
 
 GRID = Grid(10.0, 20.0, 0.1)

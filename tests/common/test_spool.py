@@ -17,14 +17,15 @@ from spool_shards import CONFIGURATION, GRID, counts, fill, publish
 from xrdcommon.errors import InputError, MissingFileError, SpoolError
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.shards import ShardName
-from xrdcommon.spool import Backlog, Consumer, Spool
 from xrdcommon.spool import lease as leases
 from xrdcommon.spool.audit import audit
-from xrdcommon.spool.backlog import Watermarks, parse_bytes
+from xrdcommon.spool.backlog import Backlog, Watermarks, parse_bytes
+from xrdcommon.spool.consumer import Consumer, start_consumer
 from xrdcommon.spool.journal import append_lines, create_once, read_lines
 from xrdcommon.spool.lease import Lease, State
 from xrdcommon.spool.producer import Draft, Stream, finish_shard
 from xrdcommon.spool.records import Record
+from xrdcommon.spool.spool import Spool
 
 # --- the folder
 
@@ -167,7 +168,7 @@ def test_streams_are_adopted_only_from_the_dead(spool: Spool) -> None:
     for stream in (second, third):
         stream.close()
     script = (
-        "import os, signal, sys; from xrdcommon.spool import Spool; from xrdcommon.spool.producer import Stream; "
+        "import os, signal, sys; from xrdcommon.spool.spool import Spool; from xrdcommon.spool.producer import Stream; "
         "print(Stream.open(Spool.open(sys.argv[1])).number, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     dead = subprocess.run([sys.executable, "-c", script, spool.path], stdout=subprocess.PIPE, text=True, check=False)
@@ -240,7 +241,7 @@ def test_an_owner_elsewhere_is_judged_by_its_counter(spool: Spool, monkeypatch: 
 def test_claim_load_cover_delete(spool: Spool, stream: Stream) -> None:
     for shard in range(3):
         publish(stream, shard)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         first, second = consumer.claim(2)
         assert [name.shard for name in (first, second)] == [0, 1]
         shard = consumer.load(first)
@@ -261,7 +262,7 @@ def test_claim_load_cover_delete(spool: Spool, stream: Stream) -> None:
 
 def test_wrong_covers_are_refused(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         (name,) = consumer.claim(5)
         with pytest.raises(InputError, match="101 rows used of 100"):
             consumer.cover({str(name): 101}, step=1)
@@ -269,43 +270,43 @@ def test_wrong_covers_are_refused(spool: Spool, stream: Stream) -> None:
             consumer.cover({str(ShardName(9, 0, 10, 10, "0" * 12)): 10}, step=1)
         assert consumer.held() == [name]
     with pytest.raises(InputError, match="run id"):
-        spool.consumer("../elsewhere")
+        start_consumer(spool, "../elsewhere")
 
 
 def test_a_resumed_run_holds_what_it_held(spool: Spool, stream: Stream) -> None:
     for shard in range(4):
         publish(stream, shard)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         names = consumer.claim(3)
         consumer.cover({str(names[0]): 100, str(names[1]): 40}, step=1)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         assert consumer.held() == names[1:]
         assert consumer.rows_used(names[1]) == 40
         assert consumer.load(names[1]) is not None
         consumer.cover({str(names[0]): 100, str(names[1]): 40}, step=1)  # the checkpoint's cover, repeated
         consumer.release()
     assert counts(spool) == {"produced": 400, "used": 140, "ready": 200, "claimed": 60}
-    with spool.consumer("other") as consumer:
+    with start_consumer(spool, "other") as consumer:
         assert [name.shard for name in consumer.claim(9)] == [2, 3]
 
 
 def test_a_run_has_one_living_process(spool: Spool) -> None:
-    with spool.consumer("run"):
+    with start_consumer(spool, "run"):
         with pytest.raises(SpoolError, match="another running process trains as 'run'"):
-            spool.consumer("run")
-        spool.consumer("other").close()
-    spool.consumer("run").close()
+            start_consumer(spool, "run")
+        start_consumer(spool, "other").close()
+    start_consumer(spool, "run").close()
 
 
 def test_a_run_that_was_taken_over_can_do_nothing(spool: Spool, stream: Stream) -> None:
     """A trainer frozen for longer than its lease wakes up beside its successor."""
     publish(stream, 0)
     publish(stream, 1)
-    frozen = spool.consumer("run")
+    frozen = start_consumer(spool, "run")
     (name,) = frozen.claim(1)
     path = spool.layout.consumer("run") / "leases" / f"{frozen.epoch:06d}.released"
     path.touch()  # what an observer concludes after the lease's patience
-    heir = spool.consumer("run")
+    heir = start_consumer(spool, "run")
     assert heir.held() == [name]
     with pytest.raises(SpoolError, match="has taken over"):
         frozen.cover({str(name): 100}, step=5)
@@ -321,8 +322,10 @@ def test_a_run_that_was_taken_over_can_do_nothing(spool: Spool, stream: Stream) 
 
 KILLED = """
 import os, signal, sys
-from xrdcommon.spool import Spool, consumer as module
-consumer = Spool.open(sys.argv[1]).consumer("run")
+from xrdcommon.spool.spool import Spool
+from xrdcommon.spool import consumer as module
+from xrdcommon.spool.consumer import start_consumer
+consumer = start_consumer(Spool.open(sys.argv[1]), "run")
 first, second = consumer.claim(2)
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[2] == "before the note":
@@ -343,7 +346,7 @@ def test_killed_while_covering(spool: Spool, stream: Stream, when: str) -> None:
     assert killed.returncode == -signal.SIGKILL
     used = 0 if when == "before the note" else 100
     assert audit(spool).used == used
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         names = [ShardName.parse(str(name)) for name in consumer.held()]
         assert [name.shard for name in names] == ([0, 1] if when == "before the note" else [1])
         every = {str(name): name.rows for name in names}
@@ -356,8 +359,9 @@ def test_parallel_claimers_get_disjoint_shards(spool: Spool, stream: Stream) -> 
     for shard in range(40):
         publish(stream, shard, rows=1)
     script = (
-        "import sys\nfrom xrdcommon.spool import Spool\nsys.stdin.readline()\n"
-        "consumer = Spool.open(sys.argv[1]).consumer(sys.argv[2])\n"
+        "import sys\nfrom xrdcommon.spool.consumer import start_consumer\nfrom xrdcommon.spool.spool import Spool\n"
+        "sys.stdin.readline()\n"
+        "consumer = start_consumer(Spool.open(sys.argv[1]), sys.argv[2])\n"
         "while names := consumer.claim(1): print(names[0])\n"
     )
     command = [sys.executable, "-c", script, str(spool.path)]
@@ -387,7 +391,7 @@ def damage(path: Path) -> None:
 def test_a_damaged_shard_goes_to_quarantine(spool: Spool, stream: Stream) -> None:
     for shard in range(2):
         publish(stream, shard)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         first, second = consumer.claim(2)
         damage(consumer._claims / str(first))
         assert consumer.load(first) is None
@@ -404,7 +408,7 @@ def test_a_damaged_shard_goes_to_quarantine(spool: Spool, stream: Stream) -> Non
 def test_too_much_damage_stops_the_training(spool: Spool, stream: Stream) -> None:
     for shard in range(4):
         publish(stream, shard)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         names = consumer.claim(4)
         assert consumer.load(names[0]) is not None
         for name in names[1:]:
@@ -418,7 +422,7 @@ def test_too_much_damage_stops_the_training(spool: Spool, stream: Stream) -> Non
 
 def test_a_shard_that_has_gone_stops_the_training(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         (name,) = consumer.claim(1)
         (consumer._claims / str(name)).unlink()
         with pytest.raises(SpoolError, match="a claimed shard has gone"):
@@ -429,7 +433,7 @@ def test_a_shard_that_has_gone_stops_the_training(spool: Spool, stream: Stream) 
 
 def test_nothing_is_deleted_in_another_spool(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         (name,) = consumer.claim(1)
         content = json.loads(spool.layout.spool_file.read_text())
         spool.layout.spool_file.write_text(json.dumps(content | {"uuid": "another"}))
@@ -515,6 +519,6 @@ def test_watermarks() -> None:
 
 
 def test_consumer_is_what_spool_gives(spool: Spool) -> None:
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         assert isinstance(consumer, Consumer)
         assert consumer.claim(3) == []

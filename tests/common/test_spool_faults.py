@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 from spool_shards import CONFIGURATION, counts, publish
 from xrdcommon.errors import DiskFullError, SpoolError, XrdError
-from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.consumer import start_consumer
+from xrdcommon.spool.feeds import open_feed
 from xrdcommon.spool.gc import collect
 from xrdcommon.spool.producer import Stream
+from xrdcommon.spool.spool import Spool
 
 ELSEWHERE = """
 import sys
 from xrdcommon.errors import SpoolError
-from xrdcommon.spool import Spool, lease
+from xrdcommon.spool.spool import Spool
+from xrdcommon.spool import lease
 lease._machine = lambda: "another machine"
 lease.BEAT_INTERVAL = 0.05
 def attempt(what):
@@ -48,7 +51,8 @@ attempt(stream.lease.verify)
 FROZEN_TRAINING = (
     ELSEWHERE
     + """
-consumer = Spool.open(sys.argv[1]).consumer("run")
+from xrdcommon.spool.consumer import start_consumer
+consumer = start_consumer(Spool.open(sys.argv[1]), "run")
 first, second, third = map(str, consumer.claim(3))
 consumer.cover({first: 100, second: 30}, step=1)
 print("frozen here", flush=True)
@@ -99,7 +103,7 @@ def test_a_training_frozen_past_its_lease(spool: Spool, stream: Stream, run_scri
         publish(stream, shard)
     frozen = run_script(FROZEN_TRAINING, spool.path)
     freeze(frozen)
-    with spool.consumer("run", patience=0.5) as heir:
+    with start_consumer(spool, "run", patience=0.5) as heir:
         second, third = map(str, heir.held())
         heir.cover({second: 60}, step=2)
         said = wake(frozen)
@@ -115,11 +119,11 @@ def test_what_a_frozen_training_was_about_to_write_counts_for_nothing(spool: Spo
     """It had verified its lease and froze just before it wrote, moved or deleted."""
     for shard in range(3):
         publish(stream, shard)
-    frozen = spool.consumer("run")
+    frozen = start_consumer(spool, "run")
     first, second = frozen.claim(2)
     frozen.cover({str(first): 30}, step=1)
     frozen.close()  # what observers conclude
-    with spool.consumer("run") as heir:
+    with start_consumer(spool, "run") as heir:
         frozen.verify = lambda: None  # type: ignore[method-assign]
         frozen._write_coverage({str(first): 90}, step=2)
         assert counts(spool) == {"produced": 300, "used": 30, "ready": 100, "claimed": 170}
@@ -131,7 +135,7 @@ def test_what_a_frozen_training_was_about_to_write_counts_for_nothing(spool: Spo
             frozen.load(first)
         assert [heir.load(name) is not None for name in heir.held()] == [True, True]
         assert counts(spool) == {"produced": 300, "used": 30, "ready": 100, "claimed": 170}
-    with spool.consumer("run") as heir:
+    with start_consumer(spool, "run") as heir:
         assert heir.rows_used(first) == 30
 
 
@@ -168,8 +172,8 @@ def test_a_read_only_spool_can_be_looked_at(small_disk: Path) -> None:
         assert len(collect(spool, dry_run=True).drafts) == 1
         for refused in (
             lambda: Stream.open(spool),
-            lambda: spool.consumer("run"),
-            lambda: spool.open_feed("b"),
+            lambda: start_consumer(spool, "run"),
+            lambda: open_feed(spool, "b"),
             spool.request_stop,
             lambda: collect(spool),
             lambda: Spool.create(small_disk / "new", CONFIGURATION),
@@ -191,11 +195,11 @@ def fill_up(path: Path) -> None:
 
 def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
     spool = Spool.create(small_disk / "spool", CONFIGURATION, 7)
-    spool.open_feed("b")
+    open_feed(spool, "b")
     stream = Stream.open(spool)
     publish(stream, 0)
     publish(stream, 1)
-    consumer = spool.consumer("run")
+    consumer = start_consumer(spool, "run")
     first, second = consumer.claim(2)
     ballast = small_disk / "ballast"
     fill_up(ballast)
@@ -220,7 +224,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
 def test_two_configurations_at_once_make_one_spool(tmp_path: Path, run_script) -> None:
     script = (
         "import sys\nfrom spool_shards import CONFIGURATION\nfrom xrdcommon.errors import SpoolError\n"
-        "from xrdcommon.spool import Spool\nsys.stdin.readline()\n"
+        "from xrdcommon.spool.spool import Spool\nsys.stdin.readline()\n"
         "try: Spool.create(sys.argv[1], CONFIGURATION | {'rows_per_shard': int(sys.argv[2])})\n"
         "except SpoolError as error: print(error)\n"
     )

@@ -10,12 +10,14 @@ import pytest
 from spool_shards import counts, publish
 from xrdcommon.errors import InputError, SpoolError
 from xrdcommon.shards import ShardName
-from xrdcommon.spool import Backlog, Consumer, Spool
 from xrdcommon.spool import feeds as module
 from xrdcommon.spool.audit import audit
-from xrdcommon.spool.feeds import remove_feed, sweep
+from xrdcommon.spool.backlog import Backlog
+from xrdcommon.spool.consumer import Consumer, start_consumer
+from xrdcommon.spool.feeds import feeds, open_feed, remove_feed, sweep
 from xrdcommon.spool.producer import Stream, finish
 from xrdcommon.spool.records import Record
+from xrdcommon.spool.spool import Spool
 
 
 def queue(spool: Spool, feed: str) -> list[str]:
@@ -33,9 +35,9 @@ def use_all(consumer: Consumer) -> list[str]:
 
 
 def test_every_feed_gets_every_shard(spool: Spool, stream: Stream) -> None:
-    assert spool.open_feed("b")
-    assert not spool.open_feed("b")
-    assert spool.feeds() == ["b", "main"]
+    assert open_feed(spool, "b")
+    assert not open_feed(spool, "b")
+    assert feeds(spool.layout) == ["b", "main"]
     records = [publish(stream, shard) for shard in range(3)]
     names = [record.name for record in records if record is not None]
     size = sum(record.bytes for record in records if record is not None)
@@ -43,7 +45,7 @@ def test_every_feed_gets_every_shard(spool: Spool, stream: Stream) -> None:
     assert os.path.samefile(spool.layout.feed("b") / names[0], spool.layout.ready / names[0])
     once = Backlog(shards=3, bytes=size, samples=300)
     assert spool.backlog() == spool.backlog("main") == spool.backlog("b") == once  # one file, counted once
-    with spool.consumer("first") as first, spool.consumer("second", "b") as second:
+    with start_consumer(spool, "first") as first, start_consumer(spool, "second", "b") as second:
         assert use_all(first) == names
         assert counts(spool) == {"produced": 600, "used": 300, "ready": 300}
         assert counts(spool, "main") == {"produced": 300, "used": 300}
@@ -63,10 +65,10 @@ def test_every_feed_gets_every_shard(spool: Spool, stream: Stream) -> None:
 
 
 def test_trainings_of_one_feed_share_it(spool: Spool, stream: Stream) -> None:
-    spool.open_feed("b")
+    open_feed(spool, "b")
     for shard in range(4):
         publish(stream, shard)
-    with spool.consumer("x", "b") as one, spool.consumer("y", "b") as other:
+    with start_consumer(spool, "x", "b") as one, start_consumer(spool, "y", "b") as other:
         mine, yours = one.claim(2), other.claim(2)
         assert not set(mine) & set(yours)
         assert one.claim(1) == []
@@ -77,7 +79,7 @@ def test_trainings_of_one_feed_share_it(spool: Spool, stream: Stream) -> None:
 
 def test_a_feed_opened_later_gets_what_comes_later(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
-    spool.open_feed("late")
+    open_feed(spool, "late")
     publish(stream, 1)
     assert [ShardName.parse(name).shard for name in queue(spool, "late")] == [1]
     assert counts(spool, "late") == {"produced": 100, "ready": 100}
@@ -85,22 +87,22 @@ def test_a_feed_opened_later_gets_what_comes_later(spool: Spool, stream: Stream)
 
 
 def test_a_run_stays_with_its_feed(spool: Spool) -> None:
-    spool.open_feed("b")
-    spool.consumer("run", "b").close()
+    open_feed(spool, "b")
+    start_consumer(spool, "run", "b").close()
     with pytest.raises(SpoolError, match="run 'run' reads feed 'b', not 'main'"):
-        spool.consumer("run")
-    spool.consumer("run", "b").close()
+        start_consumer(spool, "run")
+    start_consumer(spool, "run", "b").close()
     with pytest.raises(SpoolError, match="no feed 'c'; there are b, main"):
-        spool.consumer("run", "c")
+        start_consumer(spool, "run", "c")
     with pytest.raises(InputError, match=r"feed '\.\./up': use 1 to 100 letters"):
-        spool.open_feed("../up")
+        open_feed(spool, "../up")
 
 
 MAKER = """
 import os, signal, sys
 from pathlib import Path
 from spool_shards import publish
-from xrdcommon.spool import Spool
+from xrdcommon.spool.spool import Spool
 from xrdcommon.spool.producer import Stream
 
 renames, links, die_at = 0, 0, sys.argv[2]
@@ -144,7 +146,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_maker_killed_between_feeds(spool: Spool, run_script, die_at: str, delivered: int) -> None:
     """Each feed gets the shard exactly once, although one of them has used it before the others got it."""
     for feed in ("a", "b"):
-        spool.open_feed(feed)
+        open_feed(spool, feed)
     killed = run_script(MAKER, spool.path, die_at)
     _, text = killed.communicate()
     assert killed.returncode == -signal.SIGKILL, text
@@ -153,7 +155,7 @@ def test_a_maker_killed_between_feeds(spool: Spool, run_script, die_at: str, del
     assert counts(spool) == ({} if delivered < 0 else {"produced": 300, "ready": 300})
     used: dict[str, list[str]] = {feed: [] for feed in order}
     for feed in order[: max(0, delivered)]:
-        with spool.consumer(f"run-{feed}", feed) as consumer:
+        with start_consumer(spool, f"run-{feed}", feed) as consumer:
             used[feed] += use_all(consumer)
     stream = Stream.open(spool)  # the next producer mends it
     record = publish(stream, 0) or Record.read(spool.layout.record(stream.number, 0))
@@ -162,7 +164,7 @@ def test_a_maker_killed_between_feeds(spool: Spool, run_script, die_at: str, del
         stream.tidy()
     assert [feed for feed in order if queue(spool, feed)] == order[max(0, delivered) :]
     for feed in order:
-        with spool.consumer(f"run-{feed}", feed) as consumer:
+        with start_consumer(spool, f"run-{feed}", feed) as consumer:
             used[feed] += use_all(consumer)
     stream.close()
     assert used == {feed: [record.name] for feed in order}
@@ -172,7 +174,7 @@ def test_a_maker_killed_between_feeds(spool: Spool, run_script, die_at: str, del
 
 
 def test_the_audit_names_the_feed_that_lost(spool: Spool, stream: Stream) -> None:
-    spool.open_feed("b")
+    open_feed(spool, "b")
     record = publish(stream, 0)
     assert record is not None
     (spool.layout.feed("b") / record.name).unlink()
@@ -182,13 +184,13 @@ def test_the_audit_names_the_feed_that_lost(spool: Spool, stream: Stream) -> Non
     assert result.to_dict()["feeds"]["main"]["ready"] == 100
     assert any(line.split() == ["lost", "100", "100", "0"] for line in result.lines())
     # A shard in a queue that it was not delivered to could be used there.
-    spool.open_feed("c")
+    open_feed(spool, "c")
     os.link(spool.layout.ready / record.name, spool.layout.feed("c") / record.name)
     assert audit(spool).unexplained == [record.name]
 
 
 def test_a_delivery_whose_folder_has_gone_is_kept(spool: Spool, stream: Stream) -> None:
-    spool.open_feed("b")
+    open_feed(spool, "b")
     publish(stream, 0)
     real = module.feeds(spool.layout)
     moved = spool.layout.feed("b").rename(spool.path / "elsewhere")
@@ -212,11 +214,11 @@ def test_a_delivery_whose_folder_has_gone_is_kept(spool: Spool, stream: Stream) 
 
 
 def test_a_removed_feed_is_accounted_for(spool: Spool, stream: Stream) -> None:
-    spool.open_feed("b")
+    open_feed(spool, "b")
     for shard in range(3):
         record = publish(stream, shard)
     assert record is not None
-    with spool.consumer("run", "b") as consumer:
+    with start_consumer(spool, "run", "b") as consumer:
         first, second = consumer.claim(2)
         consumer.cover({str(first): 100, str(second): 25}, step=1)
     remove_feed(spool, "b")
@@ -224,11 +226,11 @@ def test_a_removed_feed_is_accounted_for(spool: Spool, stream: Stream) -> None:
     assert sweep(spool, "b") == 0
     assert counts(spool, "b") == {"produced": 300, "used": 125, "claimed": 75, "discarded": 100}
     publish(stream, 3)
-    assert spool.feeds() == ["main"]
+    assert feeds(spool.layout) == ["main"]
     assert counts(spool) == {"produced": 700, "used": 125, "ready": 400, "claimed": 75, "discarded": 100}
     with pytest.raises(SpoolError, match="feed 'b' was removed"):
-        spool.open_feed("b")
-    with spool.consumer("run", "b") as consumer:  # what it holds it may use up
+        open_feed(spool, "b")
+    with start_consumer(spool, "run", "b") as consumer:  # what it holds it may use up
         consumer.cover({str(second): 100}, step=2)
         with pytest.raises(SpoolError, match="feed 'b' was removed; nothing comes any more"):
             consumer.claim(1)
@@ -241,7 +243,7 @@ def test_a_removed_feed_is_accounted_for(spool: Spool, stream: Stream) -> None:
 
 def test_a_delivery_under_way_to_a_removed_feed(spool: Spool, stream: Stream) -> None:
     """Killed before it reached the feed, which is removed meanwhile: found by the next sweep, never claimed."""
-    spool.open_feed("b")
+    open_feed(spool, "b")
     record = publish(stream, 0)
     assert record is not None
     token = spool.layout.temporary / record.token
@@ -259,7 +261,8 @@ def test_a_delivery_under_way_to_a_removed_feed(spool: Spool, stream: Stream) ->
 SWEEPER = """
 import os, signal, sys
 from pathlib import Path
-from xrdcommon.spool import Spool, feeds
+from xrdcommon.spool.spool import Spool
+from xrdcommon.spool import feeds
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 unlink = Path.unlink
 if sys.argv[2] == "before the note":
@@ -272,7 +275,7 @@ feeds.sweep(Spool.open(sys.argv[1]), "b")
 
 @pytest.mark.parametrize("when", ["before the note", "before the deletion"])
 def test_killed_while_discarding(spool: Spool, stream: Stream, run_script, when: str) -> None:
-    spool.open_feed("b")
+    open_feed(spool, "b")
     publish(stream, 0)
     remove_feed(spool, "b")
     killed = run_script(SWEEPER, spool.path, when)
@@ -289,12 +292,12 @@ def test_killed_while_discarding(spool: Spool, stream: Stream, run_script, when:
 
 
 def test_damage_is_found_by_every_feed(spool: Spool, stream: Stream) -> None:
-    spool.open_feed("b")
+    open_feed(spool, "b")
     record = publish(stream, 0)
     assert record is not None
     os.truncate(spool.layout.ready / record.name, 1000)
     for run, feed in (("x", "main"), ("y", "b")):
-        with spool.consumer(run, feed) as consumer:
+        with start_consumer(spool, run, feed) as consumer:
             (name,) = consumer.claim(1)
             assert consumer.load(name) is None
         assert (spool.layout.quarantined(feed) / record.name).exists()
@@ -304,7 +307,7 @@ def test_damage_is_found_by_every_feed(spool: Spool, stream: Stream) -> None:
 def test_rows_given_up_are_neither_used_nor_lost(spool: Spool, stream: Stream) -> None:
     for shard in range(2):
         publish(stream, shard)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         first, second = map(str, consumer.claim(2))
         consumer.cover({first: 30}, step=1)
         for _ in range(2):  # repeating changes nothing
@@ -313,7 +316,7 @@ def test_rows_given_up_are_neither_used_nor_lost(spool: Spool, stream: Stream) -
         assert counts(spool) == {"produced": 200, "used": 30, "claimed": 135, "discarded": 35}
         consumer.cover({first: 60, second: 10}, step=2)
         assert counts(spool) == {"produced": 200, "used": 35, "claimed": 130, "discarded": 35}
-    with spool.consumer("run") as consumer:  # notes outlive the process
+    with start_consumer(spool, "run") as consumer:  # notes outlive the process
         consumer.cover({first: 100, second: 100}, step=3)
         with pytest.raises(SpoolError, match="nothing of it is given up"):
             consumer.discard({first: (0, 1)})
@@ -323,7 +326,7 @@ def test_rows_given_up_are_neither_used_nor_lost(spool: Spool, stream: Stream) -
 
 def test_wrong_rows_are_not_given_up(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         (name,) = consumer.claim(1)
         for rows in ((0, 101), (5, 5), (-1, 3)):
             with pytest.raises(InputError, match="given up of 100"):
@@ -336,4 +339,4 @@ def test_the_folder_of_a_feed_is_its_list(tmp_path: Path, spool: Spool) -> None:
     """Snapshots and other hidden folders that file systems put everywhere are no feeds."""
     (spool.layout.feeds / ".snapshot").mkdir()
     (spool.layout.feeds / "notes.txt").touch()
-    assert spool.feeds() == ["main"]
+    assert feeds(spool.layout) == ["main"]

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from spool_shards import counts, fill, publish
 from xrdcommon.errors import InputError, SpoolError
-from xrdcommon.spool import Spool
 from xrdcommon.spool import lease as leases
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.consumer import start_consumer
+from xrdcommon.spool.feeds import open_feed
 from xrdcommon.spool.gc import Garbage, collect
 from xrdcommon.spool.lease import Lease
 from xrdcommon.spool.producer import Draft, Stream
+from xrdcommon.spool.spool import Spool
 
 NOT_A_PID = 2**22 + 1  # above Linux's limit
 
@@ -41,7 +43,7 @@ def look_and_collect(spool: Spool, **options: object) -> Garbage:
 KILLED_MAKER = """
 import os, signal, sys
 from spool_shards import fill
-from xrdcommon.spool import Spool
+from xrdcommon.spool.spool import Spool
 from xrdcommon.spool.producer import Draft, Stream
 stream = Stream.open(Spool.open(sys.argv[1]))
 stream.prepare(0)
@@ -81,7 +83,7 @@ def test_drafts_of_the_dead_go_and_those_of_the_living_stay(
 
 def test_nothing_to_remove(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         consumer.claim(1)
         before = everything(spool)
         found = look_and_collect(spool)
@@ -92,7 +94,7 @@ def test_nothing_to_remove(spool: Spool, stream: Stream) -> None:
 
 
 def test_files_half_way_to_their_name(spool: Spool, run_script) -> None:
-    spool.consumer("run").close()
+    start_consumer(spool, "run").close()
     layout = spool.layout
     dead = [
         layout.temporary / f".000001.json.{NOT_A_PID}.0123456789ab",
@@ -128,20 +130,20 @@ def test_claim_folders_and_leases(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
     publish(stream, 1)
     for _ in range(3):
-        spool.consumer("empty").close()
-    with spool.consumer("full") as consumer:
+        start_consumer(spool, "empty").close()
+    with start_consumer(spool, "full") as consumer:
         (name,) = consumer.claim(1)
-    living = spool.consumer("living")
+    living = start_consumer(spool, "living")
     found = look_and_collect(spool)
     assert found.claim_folders == ["claimed/empty.000003"]
     assert sorted(path.name for path in spool.layout.claimed.iterdir()) == ["full.000001", "living.000001"]
     assert found.leases >= 3
     epochs = {path.name[:6] for path in (spool.layout.consumer("empty") / "leases").iterdir()}
     assert epochs == {"000004"}  # numbers are never used again
-    assert spool.consumer("empty").epoch == 5
+    assert start_consumer(spool, "empty").epoch == 5
     living.verify()
     living.close()
-    with spool.consumer("full") as consumer:
+    with start_consumer(spool, "full") as consumer:
         assert consumer.held() == [name]
 
 
@@ -184,7 +186,7 @@ def test_an_owner_elsewhere_is_watched(spool: Spool, stream: Stream, monkeypatch
 def claims_of_three(spool: Spool, stream: Stream) -> list[str]:
     for shard in range(4):
         publish(stream, shard)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         names = [str(name) for name in consumer.claim(3)]
         consumer.cover({names[0]: 100, names[1]: 30}, step=1)
     return names
@@ -201,14 +203,14 @@ def test_claims_stay_until_they_are_released(spool: Spool, stream: Stream) -> No
     assert (found.released, found.kept, found.given_up) == ([], [], 70)
     assert counts(spool) == {"produced": 400, "used": 130, "ready": 200, "discarded": 70}
     assert len(list(spool.path.rglob("*.tar"))) == 2
-    with spool.consumer("run") as consumer:  # the same name may train again
+    with start_consumer(spool, "run") as consumer:  # the same name may train again
         assert consumer.held() == []
         assert len(consumer.claim(9)) == 2
 
 
 def test_a_living_training_is_not_released(spool: Spool, stream: Stream) -> None:
     publish(stream, 0)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         consumer.claim(1)
         for dry_run in (True, False):
             with pytest.raises(SpoolError, match=r"training 'run' is running|another running process trains as 'run'"):
@@ -221,9 +223,12 @@ def test_a_living_training_is_not_released(spool: Spool, stream: Stream) -> None
 
 
 def test_a_feed_is_removed(spool: Spool, stream: Stream) -> None:
-    spool.open_feed("b")
+    open_feed(spool, "b")
     publish(stream, 0)
-    with spool.consumer("run", "b"), pytest.raises(SpoolError, match="training 'run' reads feed 'b'; stop it first"):
+    with (
+        start_consumer(spool, "run", "b"),
+        pytest.raises(SpoolError, match="training 'run' reads feed 'b'; stop it first"),
+    ):
         collect(spool, without_feed="b")
     publish(stream, 1)
     found = look_and_collect(spool, without_feed="b")
@@ -239,7 +244,7 @@ def test_nothing_is_removed_from_another_spool(spool: Spool, stream: Stream, tmp
     publish_draft = spool.layout.temporary / "p000000-000009.aaaaaaaaaaaa"
     publish_draft.mkdir()
     (spool.layout.temporary / f".x.{NOT_A_PID}.tmp").touch()
-    spool.open_feed("b")
+    open_feed(spool, "b")
     content = json.loads(spool.layout.spool_file.read_text())
     spool.layout.spool_file.write_text(json.dumps(content | {"uuid": "another"}))
     for options in ({}, {"release": "run", "discard_partly": True}):

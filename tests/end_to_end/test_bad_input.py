@@ -19,13 +19,13 @@ from xrdcommon.grid import Grid
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.spool import Spool
 from xrdgen.diffraction.settings import SimulationSettings
-from xrdgen.freeze import freeze_table
+from xrdgen.freezing.freeze import freeze_table
 from xrdgen.production.produce import Asked, open_spool
 from xrdgen.production.produce import produce as produce_into
 from xrdgen.statistics.build import build_statistics
 from xrdgen.statistics.model import ARRAYS, Statistics
 from xrdgen.structures.table import write_table
-from xrdtrain.fit import FitRequest, fit
+from xrdtrain.fitting.fit import FitRequest, fit
 
 pytestmark = [pytest.mark.end_to_end]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrdgen.production.config import ROWS_PER_SHARD
+from xrdgen.samples.config import ROWS_PER_SHARD
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from xrdcommon.fields import SAMPLE_FIELDS
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdgen.structures.table import read_table
-from xrdtrain.test_sets import embedded_path
+from xrdtrain.evaluation.fixed_test_sets import embedded_path
 
 
 @pytest.mark.slow

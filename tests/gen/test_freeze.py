@@ -20,15 +20,15 @@ import typer
 import zarr
 from typer.testing import CliRunner
 from xrdcommon.errors import FormatError, InputError, Interrupted
-from xrdcommon.fixed_sets import FixedSet, write_fixed_set
+from xrdcommon.fixed_sets.fixed_set import FixedSet, write_fixed_set
 from xrdcommon.grid import Grid
 from xrdcommon.identity import Purpose, SampleIdentity, generator
 from xrdgen.cli.freeze import freeze
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import NoReflectionError, Simulator
-from xrdgen.freeze import Limits, freeze_table, rejected_path, sample_id
-from xrdgen.freeze_folder import partial_path
+from xrdgen.freezing.folder import partial_path
+from xrdgen.freezing.freeze import Limits, freeze_table, rejected_path, sample_id
 from xrdgen.structures.table import crystal_of, table_of, write_table
 
 SETTINGS = SimulationSettings(grid=Grid(10.0, 80.0, 0.05))

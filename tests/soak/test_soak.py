@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.grid import Grid
-from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.consumer import start_consumer
 from xrdcommon.spool.producer import Draft, Stream
+from xrdcommon.spool.spool import Spool
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRID = Grid(5.0, 90.0, 5.0)
@@ -40,7 +41,7 @@ def consumed(tmp_path: Path) -> tuple[Spool, Path]:
             assert draft.publish({}) is not None
     stream.close()
     names = sorted(path.name for path in spool.layout.ready.iterdir())
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         consumer.claim(2)
         consumer.cover({names[0]: 100, names[1]: 50}, 150)
     write_lineage(tmp_path / "run", [(0, row) for row in range(100)] + [(1, row) for row in range(50)], 150)

@@ -20,7 +20,7 @@ import numpy as np
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, XrdError
 from xrdcommon.files import atomic_writer
-from xrdcommon.spool import Spool
+from xrdcommon.spool.spool import Spool
 
 # Before torch is imported: one thread, several of these run beside producers.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -79,7 +79,7 @@ class Training:
         self.source.used(batch)
 
     def checkpoint(self) -> None:
-        """Write what was consumed durably, then let the spool delete it: as `xrdtrain.trainer` does."""
+        """Write what was consumed durably, then let the spool delete it: as `xrdtrain.fitting.trainer` does."""
         cursor = {**self.source.cursor(), "step": self.samples}
         self.source.verify()
         os.fsync(self._descriptor)

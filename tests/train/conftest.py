@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from xrdcommon.fields import SAMPLE_DTYPE
-from xrdcommon.fixed_sets import write_fixed_set
+from xrdcommon.fixed_sets.fixed_set import write_fixed_set
 from xrdcommon.grid import Grid
 from xrdcommon.spool.producer import Draft, Stream
 from xrdcommon.spool.spool import Spool

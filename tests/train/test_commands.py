@@ -16,15 +16,15 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 from xrdcommon.errors import InputError, Interrupted, MissingFileError
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
 from xrdcommon.spool.audit import audit
 from xrdtrain.api import load_run, open_fixed_set, open_spool_dataset
-from xrdtrain.evaluate import evaluate_run
-from xrdtrain.fit import FitRequest, fit
-from xrdtrain.inference import Precision
-from xrdtrain.predict import draw, predict_files
-from xrdtrain.producer import Producer, local_producer
+from xrdtrain.evaluation.evaluate import evaluate_run
+from xrdtrain.fitting.fit import FitRequest, fit
+from xrdtrain.fitting.local_producer import Producer, local_producer
+from xrdtrain.inference.classifier import Precision
+from xrdtrain.inference.predict import draw, predict_files
 
 
 @pytest.fixture

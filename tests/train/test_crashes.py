@@ -23,9 +23,9 @@ import torch
 from xrdcommon.errors import DiskFullError
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.spool import Spool
-from xrdtrain import checkpoint
-from xrdtrain.fit import FitRequest, fit
-from xrdtrain.inference import Precision
+from xrdtrain.fitting.fit import FitRequest, fit
+from xrdtrain.inference.classifier import Precision
+from xrdtrain.runs import checkpoint
 
 ROWS, BATCH = 160, 8
 OPTIONS = ("--model", "resnet-10-small", "--test", "none", "--precision", "fp32", "--batch", BATCH)

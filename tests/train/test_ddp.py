@@ -13,10 +13,10 @@ import pytest
 import torch
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.spool import Spool
-from xrdtrain import checkpoint
-from xrdtrain.fit import FitRequest, fit
-from xrdtrain.inference import Precision
+from xrdtrain.fitting.fit import FitRequest, fit
+from xrdtrain.inference.classifier import Precision
 from xrdtrain.models import build, get_preset
+from xrdtrain.runs import checkpoint
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from xrdcommon.errors import InputError, SpoolError
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.feeds import open_feed
 from xrdcommon.spool.gc import collect
-from xrdtrain.fit import FitRequest, fit
-from xrdtrain.inference import Precision
+from xrdtrain.fitting.fit import FitRequest, fit
+from xrdtrain.inference.classifier import Precision
 
 
 def request(source: Path, run: Path, **options: Any) -> FitRequest:
@@ -22,11 +23,11 @@ def test_two_trainings_get_every_sample_each(
     tmp_path: Path, make_spool: Any, fill_spool: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spool = make_spool("spool", shards=1)
-    spool.open_feed("gone")
+    open_feed(spool, "gone")
     collect(spool, without_feed="gone", patience=0.1)
     with pytest.raises(SpoolError, match="feed 'gone' was removed"):
         fit(request(spool.path, tmp_path / "x", feed="gone"))
-    spool.open_feed("b")
+    open_feed(spool, "b")
     fill_spool(spool, 1, 2, 160)
     fit(request(spool.path, tmp_path / "first"))
     fit(request(spool.path, tmp_path / "second", feed="b"))

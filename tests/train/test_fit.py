@@ -18,11 +18,12 @@ import torch
 from xrdcommon.errors import InputError, MissingFileError, SpoolError, XrdError
 from xrdcommon.grid import Grid
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.consumer import start_consumer
 from xrdcommon.spool.spool import Spool
-from xrdtrain import checkpoint
 from xrdtrain.data.progress import OnCrash
-from xrdtrain.fit import FitRequest, fit
-from xrdtrain.inference import Precision
+from xrdtrain.fitting.fit import FitRequest, fit
+from xrdtrain.inference.classifier import Precision
+from xrdtrain.runs import checkpoint
 
 COMMON: dict[str, Any] = {"tests": ("none",), "precision": Precision.FP32, "batch": 64, "model": "resnet-10-small"}
 
@@ -275,7 +276,7 @@ def test_wrong_input(tmp_path: Path, make_spool: Any, make_fixed_set: Any) -> No
         fit(request(spool.path, run, resume=False))
     with (
         pytest.raises(SpoolError, match="another running process"),
-        spool.consumer(json.loads((run / "config.json").read_text())["run_id"]),
+        start_consumer(spool, json.loads((run / "config.json").read_text())["run_id"]),
     ):
         fit(request(spool.path, run, samples=192))
     newest = checkpoint.checkpoints(run / "checkpoints")[-1]

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from xrdcommon.errors import FormatError, InputError
-from xrdcommon.fixed_set_cache import cache_file
-from xrdcommon.fixed_set_convert import convert
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets.cache import cache_file
+from xrdcommon.fixed_sets.convert import convert
+from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdtrain.data import fixed_source
 from xrdtrain.data.fixed_source import FixedSource
 from xrdtrain.distributed import Ranks
-from xrdtrain.fit import fit
-from xrdtrain.request import FitRequest
+from xrdtrain.fitting.fit import fit
+from xrdtrain.fitting.request import FitRequest
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.grid import Grid
-from xrdtrain.accuracy import evaluate
 from xrdtrain.durations import parse_duration
-from xrdtrain.evaluation import spread
+from xrdtrain.evaluation.fixed_test_sets import embedded_path, parse_tests
+from xrdtrain.evaluation.measures import evaluate
+from xrdtrain.evaluation.test_set_pass import spread
+from xrdtrain.inference.candidates import merge_enantiomorphs
 from xrdtrain.labels import OUTSIDE, Classes
-from xrdtrain.patterns import describe_change, on_grid, read_pattern
-from xrdtrain.ranking import merge_enantiomorphs
-from xrdtrain.test_sets import embedded_path, parse_tests
+from xrdtrain.measured.patterns import describe_change, on_grid, read_pattern
 
 CLASSES = np.array([2, 14, 152, 154, 225, 227])
 

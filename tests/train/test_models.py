@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch.nn import functional
 from xrdcommon.errors import InputError
+from xrdtrain.fitting.schedule import END, learning_rate
 from xrdtrain.models import PRESETS, build, default_preset, get_preset, n_parameters
 from xrdtrain.models.catalogue import catalogue
 from xrdtrain.models.layers import TRUNCATED_STD, SameConv1d, SameMaxPool1d, same_padding, variance_scaling_
 from xrdtrain.models.park import Park
 from xrdtrain.models.presets import PAPER_EPOCH, Schedule
 from xrdtrain.models.resnet import EPSILON, ResNet
-from xrdtrain.schedule import END, learning_rate
 
 TABLE_1 = {
     "park-medium": 4_246_797,

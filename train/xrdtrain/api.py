@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
+from xrdcommon.spool.consumer import start_consumer
 from xrdcommon.spool.spool import Spool
 
+from xrdtrain.inference.candidates import Candidate
+from xrdtrain.inference.load import Run, load_run
 from xrdtrain.labels import Classes
-from xrdtrain.ranking import Candidate
-from xrdtrain.run import Run, load_run
 
 __all__ = ["Candidate", "FixedSetDataset", "Run", "SpoolDataset", "load_run", "open_fixed_set", "open_spool_dataset"]
 
@@ -39,7 +40,7 @@ class SpoolDataset(IterableDataset[tuple[Tensor, int]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         """Claim, give and delete shards; use one process (DataLoader with num_workers=0)."""
-        with self._spool.consumer(self._run_id) as consumer:
+        with start_consumer(self._spool, self._run_id) as consumer:
             while window := consumer.held() or consumer.claim(1):
                 name = window[0]
                 shard = consumer.load(name)

@@ -2,7 +2,7 @@
 
 Calls in the order of a training:
 
-    consumer = spool.consumer("my-run")          # takes over what an earlier process of this run held
+    consumer = start_consumer(spool, "my-run")   # takes over what an earlier process of this run held
     consumer.cover(checkpoint.used, step)        # after a resume: repeats the last cover, which may not have ended
     window = consumer.held() + consumer.claim(8)
     shard = consumer.load(window[0])             # None: damaged, now in quarantine
@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xrdcommon import console
 from xrdcommon.errors import CorruptShardError, InputError, MissingFileError, SpoolError
@@ -31,12 +30,10 @@ from xrdcommon.shards.reader import Shard, read_shard
 from xrdcommon.spool.backlog import claim_folders, names_in
 from xrdcommon.spool.feeds import feeds, is_removed
 from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, make_folder, move
-from xrdcommon.spool.layout import MAIN, Layout
+from xrdcommon.spool.layout import MAIN, Layout, check_name
 from xrdcommon.spool.lease import PATIENCE, Lease
+from xrdcommon.spool.spool import Spool
 from xrdcommon.spool.usage import coverage_epochs, coverage_file, feed_of, read_coverage, read_notes, read_used
-
-if TYPE_CHECKING:
-    from xrdcommon.spool.spool import Spool
 
 QUARANTINE_SHARE = 0.01
 """A training stops when more than this share of its shards is damaged..."""
@@ -46,7 +43,7 @@ QUARANTINE_LEAST = 3
 
 
 class Consumer:
-    """One incarnation of a training on a spool; start it with `Spool.consumer`."""
+    """One incarnation of a training on a spool; start it with `start_consumer`."""
 
     def __init__(self, spool: Spool, run_id: str, feed: str, lease: Lease) -> None:
         self._spool = spool
@@ -321,3 +318,19 @@ class Consumer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def start_consumer(spool: Spool, run_id: str, feed: str = MAIN, *, patience: float = PATIENCE) -> Consumer:
+    """Start to consume under a name that outlives this process (a training run's).
+
+    Args:
+        spool: whose shards.
+        run_id: the name.
+        feed: the queue; trainings of one feed share its shards.
+        patience: seconds to watch a process of this name on another machine that shows no life.
+
+    Raises:
+        SpoolError: a living process consumes under this name, or it reads another feed, or there is no such feed.
+
+    """
+    return Consumer.start(spool, check_name(run_id), check_name(feed, "feed"), patience=patience)

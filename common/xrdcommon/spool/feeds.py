@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from xrdcommon.errors import SpoolError
 from xrdcommon.files import fsync_dir
@@ -20,9 +19,7 @@ from xrdcommon.spool.backlog import names_in
 from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, make_folder, move, read_lines
 from xrdcommon.spool.layout import Layout, check_name
 from xrdcommon.spool.lease import PATIENCE, Lease
-
-if TYPE_CHECKING:
-    from xrdcommon.spool.spool import Spool
+from xrdcommon.spool.spool import Spool
 
 
 def feeds(layout: Layout) -> list[str]:

@@ -9,21 +9,17 @@ import time
 import uuid as uuids
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xrdcommon import files
 from xrdcommon.errors import FormatError, MissingFileError, SpoolError
 from xrdcommon.grid import Grid
 from xrdcommon.spool import backlog
 from xrdcommon.spool.journal import create_once, explain_refusals, make_folder
-from xrdcommon.spool.layout import CREATING_FILE, MAIN, SPOOL_FILE, SPOOL_FORMAT, Layout, check_name
-from xrdcommon.spool.lease import PATIENCE
+from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FILE, SPOOL_FORMAT, Layout
 
 SEED_BITS = 48
 """Of a seed nobody chose; JSON readers with floating-point integers still read it exactly."""
-
-if TYPE_CHECKING:
-    from xrdcommon.spool.consumer import Consumer
 
 
 class Spool:
@@ -197,39 +193,6 @@ class Spool:
     def backlog(self, feed: str | None = None) -> backlog.Backlog:
         """Count what is ready and claimed, from names alone: of one feed, or of all with each shard counted once."""
         return backlog.measure(self.layout, feed)
-
-    def feeds(self) -> list[str]:
-        """Return the names of the feeds; each gets every shard that is published while it is there."""
-        from xrdcommon.spool.feeds import feeds
-
-        return feeds(self.layout)
-
-    def open_feed(self, feed: str) -> bool:
-        """Make sure that there is a feed of this name; return whether it is new (and gets shards from now on).
-
-        Raises:
-            SpoolError: it was removed.
-
-        """
-        from xrdcommon.spool.feeds import open_feed
-
-        return open_feed(self, feed)
-
-    def consumer(self, run_id: str, feed: str = MAIN, *, patience: float = PATIENCE) -> Consumer:
-        """Start to consume under a name that outlives this process (a training run's).
-
-        Args:
-            run_id: the name.
-            feed: whose shards; trainings of one feed share them.
-            patience: seconds to watch a process of this name on another machine that shows no life.
-
-        Raises:
-            SpoolError: a living process consumes under this name, or it reads another feed, or there is no such feed.
-
-        """
-        from xrdcommon.spool.consumer import Consumer
-
-        return Consumer.start(self, check_name(run_id), check_name(feed, "feed"), patience=patience)
 
     def request_stop(self) -> None:
         """Ask all producers of this spool to finish their shards and stop."""

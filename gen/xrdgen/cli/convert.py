@@ -34,8 +34,8 @@ def convert(
     """
     from xrdcommon import console
     from xrdcommon.errors import InputError
-    from xrdcommon.fixed_set_convert import check_new, rows_of
-    from xrdcommon.fixed_set_convert import convert as convert_set
+    from xrdcommon.fixed_sets.convert import check_new, rows_of
+    from xrdcommon.fixed_sets.convert import convert as convert_set
     from xrdcommon.grid import Grid
 
     given = [value for value in (two_theta_min, two_theta_max, step) if value is not None]

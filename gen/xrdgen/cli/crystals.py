@@ -12,7 +12,7 @@ from xrdcommon.errors import InputError
 if TYPE_CHECKING:
     from xrdcommon.identity import SampleIdentity
 
-    from xrdgen.crystals.crystal import Crystal
+    from xrdgen.crystal import Crystal
 
 
 def sample(
@@ -54,8 +54,8 @@ def sample(
     from xrdgen.crystals.generator import N_ATTEMPT_REASONS, CrystalGenerator
     from xrdgen.crystals.settings import GeneratorSettings
     from xrdgen.embedded import resolve
-    from xrdgen.production.config import ENGINES
     from xrdgen.reference.generator import ReferenceGenerator
+    from xrdgen.samples.config import ENGINES
     from xrdgen.statistics.model import Statistics
 
     if (spool is None) != (identity is None):
@@ -105,7 +105,7 @@ def _redraw(path: Path, identity: SampleIdentity, out: Path | None, *, as_json: 
     from xrdcommon.spool.spool import Spool
 
     from xrdgen.crystals.cif import write_cifs
-    from xrdgen.production.rows import redraw
+    from xrdgen.samples.engines import redraw
 
     drawn = redraw(Spool.open(path), identity)
     paths = [] if out is None else write_cifs(out, [drawn.crystal], [str(identity)])

@@ -50,7 +50,7 @@ def freeze(
 
     from xrdgen.diffraction.settings import SimulationSettings
     from xrdgen.embedded import resolve
-    from xrdgen.freeze import Limits, freeze_table, rejected_path
+    from xrdgen.freezing.freeze import Limits, freeze_table, rejected_path
 
     settings = SimulationSettings(
         grid=Grid(two_theta_min, two_theta_max, step),

@@ -113,11 +113,11 @@ def produce(
     from xrdcommon.errors import InputError
     from xrdcommon.spool.backlog import Watermarks, parse_bytes
 
-    from xrdgen.production.joined import EVERYWHERE, produce_joined
+    from xrdgen.production.cluster.election import EVERYWHERE, produce_joined
+    from xrdgen.production.cluster.rendezvous import read_address
+    from xrdgen.production.cluster.slurm import Cluster, submission
     from xrdgen.production.produce import LOCAL, Asked, check_amounts, cores, open_spool
     from xrdgen.production.produce import produce as run
-    from xrdgen.production.rendezvous import read_address
-    from xrdgen.production.submission import Cluster, submission
 
     high = parse_bytes(high_watermark)
     low = high * 4 // 5 if low_watermark is None else parse_bytes(low_watermark)
@@ -197,7 +197,7 @@ def worker(
     from xrdcommon.errors import InputError
     from xrdcommon.spool.spool import Spool
 
-    from xrdgen.production.joining import join
+    from xrdgen.production.cluster.joining import join
     from xrdgen.production.produce import cores
 
     if not 0.0 <= wait < float("inf"):
@@ -221,8 +221,8 @@ def status(
     from xrdcommon.errors import InputError
     from xrdcommon.spool.spool import Spool
 
-    from xrdgen.production import status_view as view
-    from xrdgen.production.status import Observer
+    from xrdgen.production.monitoring import status_view as view
+    from xrdgen.production.monitoring.status import Observer
 
     if not 0.1 <= interval < float("inf"):
         raise InputError(f"--interval {interval}: must be a number of seconds, at least 0.1")

@@ -15,7 +15,7 @@ from xrdcommon.errors import InputError
 from xrdcommon.files import write_bytes
 from xrdcommon.space_groups import symbol as group_symbol
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.elements import symbol as element_symbol
 from xrdgen.symmetry import wyckoff
 from xrdgen.symmetry.operations import TRANSLATION_DENOMINATOR, operations

@@ -32,8 +32,8 @@ from xrdcommon.errors import InputError
 from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_key
 from xrdcommon.space_groups import N_GROUPS, symbol
 
+from xrdgen.crystal import Crystal
 from xrdgen.crystals.cosets import coset_tables
-from xrdgen.crystals.crystal import Crystal
 from xrdgen.crystals.drawing_kernels import (
     ANSWER,
     BEGIN,

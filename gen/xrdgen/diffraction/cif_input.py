@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xrdcommon.errors import FormatError, MissingFileError, XrdError
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.structures.cif import ENTRY_ERRORS, entries, parse_structure
 from xrdgen.structures.standardise import DEFAULT_SYMPREC, standardise
 

@@ -7,7 +7,7 @@ from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
 from xrdcommon.space_groups import check_group, crystal_system
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction import validation_kernels as check
 from xrdgen.diffraction.form_factors import has_form_factor
 from xrdgen.elements import symbol

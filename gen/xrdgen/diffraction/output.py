@@ -11,7 +11,7 @@ from xrdcommon.errors import InputError
 from xrdcommon.files import write_bytes
 from xrdcommon.space_groups import symbol
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.simulator import Diffractogram, Peaks
 
 PLOT_SUFFIXES = (".png", ".pdf", ".svg")

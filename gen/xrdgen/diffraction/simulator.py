@@ -18,7 +18,7 @@ from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
 from xrdcommon.identity import Purpose, SampleIdentity, generator
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction import validation_kernels as check
 from xrdgen.diffraction.faults import check_shapes, describe_fault, describe_missing_reflections
 from xrdgen.diffraction.form_factors import form_factor_table, has_form_factor

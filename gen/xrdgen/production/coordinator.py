@@ -11,11 +11,12 @@ from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted, XrdError
 from xrdcommon.signals import StopRequest
 from xrdcommon.spool.backlog import KEEP_FREE_SPARE, Backlog, Watermarks, format_bytes, free_bytes
+from xrdcommon.spool.feeds import feeds
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.announcement import Announcement
 from xrdgen.production.executors import ORDERS_PER_WORKER, Executor
+from xrdgen.production.monitoring.announcement import Announcement
 from xrdgen.production.plan import Plan
 from xrdgen.production.shard_task import Outcome, RowFactory, ShardOrder, ShardReport
 
@@ -233,10 +234,10 @@ class Coordinator:
 
     def _slowest(self) -> str:
         """Name the feed with the most shards, where there are several; a shard stays until all have used it."""
-        feeds = self._spool.feeds()
-        if len(feeds) < 2:
+        names = feeds(self._spool.layout)
+        if len(names) < 2:
             return ""
-        waiting = {feed: self._spool.backlog(feed).all_shards for feed in feeds}
+        waiting = {feed: self._spool.backlog(feed).all_shards for feed in names}
         slowest = max(waiting, key=lambda feed: waiting[feed])
         return f"; most wait in feed {slowest}: {waiting[slowest]} shards"
 

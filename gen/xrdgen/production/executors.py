@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from xrdcommon.errors import DiskFullError, InputError, Interrupted
 from xrdcommon.spool.layout import Layout
 
-from xrdgen.production.rendezvous import is_local, publish, read_address, security, withdraw
+from xrdgen.production.cluster.rendezvous import is_local, publish, read_address, security, withdraw
+from xrdgen.production.cluster.worker_setup import CONFIGURATION, silence
 from xrdgen.production.shard_task import Outcome, ShardOrder, ShardReport, make_shard
-from xrdgen.production.worker_setup import CONFIGURATION, silence
 
 # distributed is imported when it is needed: half a second, and it has no types that hold.
 
@@ -179,7 +179,7 @@ def local_cluster(workers: int, listen: str, layout: Layout, task: ShardTask = m
     distributed: Any = import_module("distributed")
     silence()
     guard = None if is_local(listen) else security(layout, create=True)
-    with dask_config.set(CONFIGURATION | {"distributed.worker.preload": ["xrdgen.production.worker_setup"]}):
+    with dask_config.set(CONFIGURATION | {"distributed.worker.preload": ["xrdgen.production.cluster.worker_setup"]}):
         try:
             cluster = distributed.LocalCluster(
                 n_workers=workers,

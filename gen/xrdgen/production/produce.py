@@ -21,12 +21,13 @@ from xrdcommon.spool.spool import Spool
 from xrdgen import embedded
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
-from xrdgen.production.compiling import compile_once
-from xrdgen.production.config import ROWS_PER_SHARD, STATISTICS_FILE, ProductionConfig
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
-from xrdgen.production.rows import CrystalRows, rows_of
 from xrdgen.production.shard_task import RowFactory
+from xrdgen.samples.compiling import compile_once
+from xrdgen.samples.config import ROWS_PER_SHARD, STATISTICS_FILE, ProductionConfig
+from xrdgen.samples.engines import rows_of
+from xrdgen.samples.rows import CrystalRows
 
 DEFAULT_STATISTICS = "embedded:statistics"
 

@@ -16,9 +16,9 @@ from xrdcommon.shards.format import BLOCK_ROWS
 from xrdcommon.spool.producer import Draft, finish_shard
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.compiling import compile_once
-from xrdgen.production.rows import CrystalRows, RowSource
-from xrdgen.production.storage import StoredPatterns
+from xrdgen.samples.compiling import compile_once
+from xrdgen.samples.rows import CrystalRows, RowSource
+from xrdgen.samples.storage import StoredPatterns
 
 RowFactory = Callable[[Spool], RowSource]
 """Makes the rows of a spool; pickled by reference, so it lives in an installed module."""

@@ -19,7 +19,7 @@ from xrdgen.reference.positions import Position, group_positions
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from xrdgen.crystals.crystal import Crystal
+    from xrdgen.crystal import Crystal
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class ReferenceCrystal:
 
     def to_crystal(self) -> Crystal:
         """Return the crystal as the rest of the package has it, to be printed or written as CIF."""
-        from xrdgen.crystals.crystal import Crystal
+        from xrdgen.crystal import Crystal
 
         n = len(self.elements)
         return Crystal(

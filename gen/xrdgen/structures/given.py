@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.elements import atomic_number
 from xrdgen.structures.rows import idealised_cell, row_of
 from xrdgen.structures.settings import origin_shift

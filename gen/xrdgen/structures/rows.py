@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.space_groups import crystal_system
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.elements import symbol
 from xrdgen.structures.prototypes import LabelledSite, kind_of, labels
 from xrdgen.structures.table import CELL_COLUMNS

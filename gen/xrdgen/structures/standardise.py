@@ -12,7 +12,7 @@ import spglib
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.elements import atomic_number
 from xrdgen.structures.given import crystal_from, place
 from xrdgen.structures.rows import idealised_cell

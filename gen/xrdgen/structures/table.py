@@ -16,7 +16,7 @@ import numpy as np
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import write_bytes
 
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.elements import atomic_number
 from xrdgen.symmetry.wyckoff import letter_index
 

@@ -6,10 +6,10 @@ import numpy as np
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.grid import Grid
 from xrdcommon.shards import BLOCK_ROWS
-from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.producer import Draft, Stream
 from xrdcommon.spool.records import Record
+from xrdcommon.spool.spool import Spool
 
 GRID = Grid(5.0, 90.0, 5.0)
 CONFIGURATION = {"grid": GRID.to_dict(), "classes": [1, 2], "rows_per_shard": 100, "generator": {"preset": "paper"}}

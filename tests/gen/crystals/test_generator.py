@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.identity import Purpose, SampleIdentity
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.crystals.generator import (
     N_ATTEMPT_REASONS,
     REASONS,

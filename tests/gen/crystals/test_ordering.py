@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.identity import SampleIdentity
 from xrdgen import embedded
+from xrdgen.crystal import Crystal
 from xrdgen.crystals import ordering_kernels
-from xrdgen.crystals.crystal import Crystal
 from xrdgen.crystals.generator import CrystalGenerator, GeneratorSettings, crystal_of, empty_arrays
 from xrdgen.crystals.ordering import LONGEST_STEP, REACH, ordering_tables
 from xrdgen.crystals.primitive import primitive_tables

@@ -27,9 +27,9 @@ from scipy import stats
 from scipy.special import ndtr
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.space_groups import crystal_system
+from xrdgen.crystal import Crystal
 from xrdgen.crystals import sampler_kernels
 from xrdgen.crystals.count_tables import PSEUDO_COUNTS
-from xrdgen.crystals.crystal import Crystal
 from xrdgen.crystals.generator import CrystalGenerator, GeneratorSettings, empty_arrays
 from xrdgen.crystals.sampler_kernels import PASSED
 from xrdgen.crystals.settings import PRESETS

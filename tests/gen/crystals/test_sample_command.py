@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from xrdcommon.errors import InputError
 from xrdcommon.identity import SampleIdentity
 from xrdgen.cli.crystals import sample
+from xrdgen.crystal import Crystal
 from xrdgen.crystals.cif import cif_text, operation_text, write_cifs
-from xrdgen.crystals.crystal import Crystal
 from xrdgen.crystals.generator import CrystalGenerator, GeneratorSettings
 from xrdgen.crystals.verify import find_space_group
 from xrdgen.statistics.model import Statistics

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cells import random_cell
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.symmetry import wyckoff

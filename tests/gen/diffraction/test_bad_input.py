@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 

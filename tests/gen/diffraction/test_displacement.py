@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 from xrdgen.cli import app
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.form_factors import form_factors
 from xrdgen.diffraction.simulator import Simulator, simulate
 from xrdgen.elements import symbol

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from xrdcommon.grid import Grid
 from xrdcommon.space_groups import N_GROUPS
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.group_tables import group_tables
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator

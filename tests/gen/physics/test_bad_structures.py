@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from xrdgen.cli import main
-from xrdgen.freeze import rejected_path
+from xrdgen.freezing.freeze import rejected_path
 from xrdgen.structures.table import read_table, table_of, write_table
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

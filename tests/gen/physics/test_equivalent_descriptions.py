@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from xrdcommon.grid import Grid
 from xrdcommon.space_groups import ENANTIOMORPHIC_PAIRS, N_GROUPS
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.symmetry.wyckoff import locate

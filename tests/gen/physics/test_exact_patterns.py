@@ -7,7 +7,7 @@ import pytest
 import truth
 from xrdcommon.grid import Grid
 from xrdcommon.space_groups import N_GROUPS
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import NoReflectionError, Simulator
 from xrdgen.structures.table import crystal_of, read_table

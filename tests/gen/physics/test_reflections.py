@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xrdcommon.extinction import absent, extinction_groups
 from xrdcommon.grid import Grid
 from xrdcommon.space_groups import N_GROUPS, crystal_system
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Peaks, Simulator
 from xrdgen.symmetry.operations import operations

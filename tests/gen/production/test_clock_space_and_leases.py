@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from xrdcommon.errors import InputError
-from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.backlog import Watermarks, free_bytes
+from xrdcommon.spool.consumer import start_consumer
+from xrdcommon.spool.feeds import open_feed
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.records import RecordCache
+from xrdcommon.spool.spool import Spool
 
 SUPPORT = Path(__file__).parent / "support"
 
@@ -57,16 +59,16 @@ def test_no_decision_reads_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return begin + years * (-20 if looks[0] % 2 else 30) + looks[0]
 
     monkeypatch.setattr(time, "time", jumping)
-    from xrdgen.production.status import Observer
+    from xrdgen.production.monitoring.status import Observer
 
     spool = toy_spool(tmp_path / "spool")
-    spool.open_feed("b")
+    open_feed(spool, "b")
     observer = Observer(spool)
     thread = produce_beside(spool, 2000, Watermarks(high_shards=4, low_shards=2))
     used: dict[str, list[str]] = {"main": [], "b": []}
     while min(map(len, used.values())) < 10:
         for feed, names in used.items():
-            with spool.consumer(f"run-{feed}", feed) as consumer:  # taken over from itself each time
+            with start_consumer(spool, f"run-{feed}", feed) as consumer:  # taken over from itself each time
                 claimed = consumer.claim(1)
                 consumer.cover({str(name): name.rows for name in claimed}, step=1)
                 names += map(str, claimed)
@@ -116,7 +118,7 @@ def test_space_is_kept_free(small_disk: Path, capsys: pytest.CaptureFixture[str]
     time.sleep(1.5)
     assert spool.backlog() == before  # it does pause
     assert free_bytes(small_disk) >= kept
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         while audit(spool).used < 6000:
             names = consumer.claim(3)
             consumer.cover({str(name): name.rows for name in names}, step=1)

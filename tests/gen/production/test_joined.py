@@ -18,8 +18,8 @@ import psutil
 import pytest
 from xrdcommon.errors import SpoolError
 from xrdcommon.shards import read_shard
-from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.spool import Spool
 
 StartToy = Callable[..., "subprocess.Popen[str]"]
 
@@ -162,7 +162,7 @@ def test_only_who_reads_the_key_can_join(tmp_path: Path, start_toy: StartToy) ->
 
 def _foreign_key(folder: Path) -> Path:
     from xrdcommon.spool.layout import Layout
-    from xrdgen.production.rendezvous import key_file, security
+    from xrdgen.production.cluster.rendezvous import key_file, security
 
     layout = Layout(folder / "foreign")
     layout.control.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def _answers(port: int, context: ssl.SSLContext | None) -> bool:
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     from xrdcommon.spool.layout import Layout
-    from xrdgen.production.rendezvous import security
+    from xrdgen.production.cluster.rendezvous import security
 
     (tmp_path / "foreign" / "control").mkdir(parents=True)
     with pytest.raises(SpoolError, match="no certificate"):

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from xrdcommon.errors import InputError, SpoolError
 from xrdcommon.shards import read_shard
-from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.backlog import Watermarks
+from xrdcommon.spool.consumer import start_consumer
 from xrdcommon.spool.journal import read_lines
+from xrdcommon.spool.spool import Spool
 
 SUPPORT = Path(__file__).parent / "support"
 
@@ -162,7 +163,7 @@ def test_production_pauses_and_resumes(tmp_path: Path, start_toy: StartToy) -> N
         assert 3 <= paused < 10
         assert spool.backlog().bytes <= 1_300_000
         total = 0
-        with spool.consumer("run") as consumer:
+        with start_consumer(spool, "run") as consumer:
             while total < 2000:
                 for name in consumer.claim(10):
                     consumer.cover({str(name): name.rows}, step=0)
@@ -376,7 +377,7 @@ def test_a_broken_disk_does_not_reach_training(tmp_path: Path, uninterrupted: Pa
     victim = sorted((path / "ready" / "main").iterdir())[0]
     os.truncate(victim, victim.stat().st_size - 600)
     spool = Spool.open(path)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         names = consumer.claim(100)
         loaded = [consumer.load(name) for name in names]
     assert sum(shard is None for shard in loaded) == 1

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.shards import read_shard
-from xrdcommon.spool import Spool
+from xrdcommon.spool.consumer import start_consumer
 from xrdcommon.spool.producer import Stream
+from xrdcommon.spool.spool import Spool
 from xrdgen.cli import main
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -53,8 +54,8 @@ def test_every_sample_can_be_drawn_again(produced: Path) -> None:
     """By `redraw`, and step by step from generator and simulator."""
     from xrdgen.crystals.generator import CrystalGenerator
     from xrdgen.diffraction.simulator import Simulator
-    from xrdgen.production.config import ProductionConfig
-    from xrdgen.production.rows import redraw
+    from xrdgen.samples.config import ProductionConfig
+    from xrdgen.samples.engines import redraw
     from xrdgen.statistics.model import Statistics
 
     opened = Spool.open(produced)
@@ -86,7 +87,7 @@ def test_every_sample_can_be_drawn_again(produced: Path) -> None:
 
 def test_only_samples_of_the_spool_are_drawn_again(produced: Path) -> None:
     from xrdcommon.errors import InputError
-    from xrdgen.production.rows import redraw
+    from xrdgen.samples.engines import redraw
 
     opened = Spool.open(produced)
     with pytest.raises(InputError, match="has run 0000000000000003; name the spool"):
@@ -114,7 +115,7 @@ def test_a_sample_is_drawn_again_by_command(produced: Path, tmp_path: Path, run_
 
 
 def test_status_and_audit_report(spool: Path, run_command: Command) -> None:
-    with Spool.open(spool).consumer("run") as consumer:
+    with start_consumer(Spool.open(spool), "run") as consumer:
         first, second = consumer.claim(2)
         consumer.cover({str(first): first.rows, str(second): 5}, step=1)
     status = json.loads(run_command("xrdgen", "status", spool, "--json").stdout)

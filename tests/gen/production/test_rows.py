@@ -16,7 +16,7 @@ from xrdcommon.errors import InputError
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
-from xrdcommon.spool import Spool
+from xrdcommon.spool.spool import Spool
 from xrdgen.crystals import drawing_kernels
 from xrdgen.crystals.generator import REASONS, CrystalGenerator, crystal_of, empty_arrays
 from xrdgen.crystals.sampler_kernels import CrystalArrays
@@ -27,9 +27,11 @@ from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import NoReflectionError, Simulator
 from xrdgen.elements import element_table
 from xrdgen.embedded import resolve
-from xrdgen.production import row_kernels
-from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
-from xrdgen.production.rows import CrystalRows, fill_record, redraw
+from xrdgen.samples import row_kernels
+from xrdgen.samples.config import STATISTICS_FILE, ProductionConfig
+from xrdgen.samples.engines import redraw
+from xrdgen.samples.record import fill_record
+from xrdgen.samples.rows import CrystalRows
 from xrdgen.statistics.model import Statistics
 
 LOW_ANGLES = Grid(5.0, 12.0, 0.05)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrdcommon.spool import Spool
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.consumer import start_consumer
 from xrdcommon.spool.records import Record, RecordCache
+from xrdcommon.spool.spool import Spool
 from xrdcommon.spool.usage import Notes
-from xrdgen.production.status import Observer, rate, rejection_rates, use_rate
-from xrdgen.production.status_view import duration, lines, short
+from xrdgen.production.monitoring.status import Observer, rate, rejection_rates, use_rate
+from xrdgen.production.monitoring.status_view import duration, lines, short
 
 XRDGEN = Path(sys.executable).parent / "xrdgen"
 README = Path(__file__).resolve().parents[3] / "gen" / "xrdgen" / "production" / "README.md"
@@ -31,8 +32,9 @@ StartToy = Callable[..., "subprocess.Popen[str]"]
 
 _TRAINING = """
 import sys, time
-from xrdcommon.spool import Spool
-consumer = Spool.open(sys.argv[1]).consumer("killed")
+from xrdcommon.spool.spool import Spool
+from xrdcommon.spool.consumer import start_consumer
+consumer = start_consumer(Spool.open(sys.argv[1]), "killed")
 names = consumer.claim(2)
 consumer.cover({str(names[0]): names[0].rows, str(names[1]): 5}, step=1)
 print("ready", flush=True)
@@ -116,7 +118,7 @@ def test_trainings_are_shown_alive_killed_and_stopped(spool: Spool) -> None:
     assert (killed["state"], killed["pid"]) == ("running", process.pid)
     assert killed["samples_per_second"] > 0
     assert killed["last_checkpoint_seconds"] is not None
-    with spool.consumer("other") as consumer:
+    with start_consumer(spool, "other") as consumer:
         (name,) = consumer.claim(1)
         consumer.discard({str(name): (0, 4)})
         assert [training["last_checkpoint_seconds"] for training in observer.look()["consumers"]][1] is None
@@ -137,7 +139,7 @@ def test_looks_again_agree_with_an_audit_from_scratch(spool: Spool) -> None:
     observer = Observer(spool)
     assert counts(observer.look()) == fresh(spool) == {"produced": 117, "ready": 117}
     notes = spool.layout.consumer("run") / "used.jsonl"
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         names = consumer.claim(4)
         consumer.cover({str(names[0]): names[0].rows, str(names[1]): 7}, step=1)
         assert counts(observer.look()) == fresh(spool)
@@ -151,7 +153,7 @@ def test_looks_again_agree_with_an_audit_from_scratch(spool: Spool) -> None:
             assert counts(observer.look()) == fresh(spool)
         consumer.cover({str(names[1]): names[1].rows}, step=2)
         assert counts(observer.look()) == fresh(spool)
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         (spool.layout.claims("run", consumer.epoch) / str(names[3])).write_bytes(b"damaged")
         assert consumer.load(names[3]) is None
         with notes.open("a") as stream:
@@ -221,7 +223,7 @@ def test_rates() -> None:
 
 
 def test_every_key_is_explained(spool: Spool) -> None:
-    with spool.consumer("run") as consumer:
+    with start_consumer(spool, "run") as consumer:
         consumer.claim(1)
         state = Observer(spool).look()
     explained = set(re.findall(r"`([a-z_]+)`", README.read_text()))
@@ -281,7 +283,7 @@ def test_watch_is_written_in_place_on_a_terminal(spool: Spool) -> None:
 
 
 def test_lines_fit_in_80_columns(spool: Spool) -> None:
-    with spool.consumer("a-run-with-a-name-that-is-much-too-long-for-a-table") as consumer:
+    with start_consumer(spool, "a-run-with-a-name-that-is-much-too-long-for-a-table") as consumer:
         consumer.claim(1)
         state = Observer(spool).look()
     state["streams"] = [

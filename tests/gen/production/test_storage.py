@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
-from xrdgen.production import storage, storage_kernels
-from xrdgen.production.storage import StoredPatterns
+from xrdgen.samples import storage, storage_kernels
+from xrdgen.samples.storage import StoredPatterns
 
 ONE = 0x3F800000
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.space_groups import crystal_system
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.crystals.generator import REASONS, CrystalGenerator
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.elements import symbol

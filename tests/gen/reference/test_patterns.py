@@ -13,16 +13,17 @@ from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.shards import read_shard
 from xrdcommon.shards.format import BLOCK_ROWS
-from xrdcommon.spool import Spool
+from xrdcommon.spool.spool import Spool
 from xrdgen.crystals.settings import PRESETS, GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.embedded import resolve
-from xrdgen.production.config import STATISTICS_FILE, ProductionConfig
-from xrdgen.production.rows import CrystalRows, redraw
 from xrdgen.reference.diffraction import ReferenceSimulator
 from xrdgen.reference.generator import ReferenceGenerator
 from xrdgen.reference.rows import ReferenceRows
+from xrdgen.samples.config import STATISTICS_FILE, ProductionConfig
+from xrdgen.samples.engines import redraw
+from xrdgen.samples.rows import CrystalRows
 from xrdgen.statistics.model import Statistics
 
 PATTERN_TOLERANCE = 2e-5

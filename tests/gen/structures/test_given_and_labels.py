@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import spglib
 from xrdcommon.errors import FormatError, InputError
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.structures.given import crystal_of_given, import_given
 from xrdgen.structures.prototypes import LabelledSite, kind_of, labels, pearson_symbol
 from xrdgen.structures.rows import row_of, sites_of

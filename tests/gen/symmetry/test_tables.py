@@ -7,7 +7,7 @@ import pytest
 import spglib
 from numpy.typing import NDArray
 from xrdcommon.space_groups import CRYSTAL_SYSTEMS, crystal_system
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.crystals.primitive import primitive_tables
 from xrdgen.crystals.verify import find_space_group
 from xrdgen.symmetry import wyckoff

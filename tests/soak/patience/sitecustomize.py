@@ -11,7 +11,9 @@ import os
 
 def shorten(patience: float) -> None:
     """Change the constant for modules that import it later, and the default arguments that hold it already."""
-    from xrdcommon.spool import Consumer, Spool, lease
+    from xrdcommon.spool import lease
+    from xrdcommon.spool.consumer import Consumer
+    from xrdcommon.spool.spool import Spool
 
     lease.PATIENCE = patience
     from xrdcommon.spool.producer import Stream

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from xrdcommon.fields import SAMPLE_DTYPE
-from xrdcommon.fixed_sets import encode_ids, write_fixed_set
+from xrdcommon.fixed_sets.fixed_set import encode_ids, write_fixed_set
 from xrdcommon.grid import Grid
 from xrdcommon.space_groups import CRYSTAL_SYSTEMS, crystal_system
 

@@ -121,7 +121,7 @@ def test_without_synthetic_evaluation_or_test_set(run: Path) -> None:
 
 
 def test_a_test_set_that_changed_gives_no_examples(run: Path) -> None:
-    from xrdcommon.fixed_sets import FixedSet, write_fixed_set
+    from xrdcommon.fixed_sets.fixed_set import FixedSet, write_fixed_set
 
     path = run.parent / "amcsd.zarr"
     old = FixedSet.open(path)

@@ -10,7 +10,7 @@ import sys
 
 from xrdtrain.cli import main
 from xrdtrain.data.batch import Batch
-from xrdtrain.trainer import Trainer
+from xrdtrain.fitting.trainer import Trainer
 
 log = os.open(f"{sys.argv.pop(1)}.{os.environ.get('RANK', '0')}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 step = Trainer._step

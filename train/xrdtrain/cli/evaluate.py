@@ -25,9 +25,9 @@ def evaluate(
     Example:
       xrdtrain evaluate runs/demo --test amcsd=embedded --json
     """
-    from xrdtrain.evaluate import evaluate_run
-    from xrdtrain.metrics import finite
-    from xrdtrain.summary import final_lines, system_lines
+    from xrdtrain.evaluation.evaluate import evaluate_run
+    from xrdtrain.evaluation.summary import final_lines, system_lines
+    from xrdtrain.fitting.training_log import finite
 
     results = evaluate_run(run, None if not test else tuple(test))
     if as_json:
@@ -56,7 +56,7 @@ def predict(
     Example:
       xrdtrain predict runs/demo quartz.xy --plot quartz.png
     """
-    from xrdtrain.predict import draw, predict_files, table
+    from xrdtrain.inference.predict import draw, predict_files, table
 
     predictions = predict_files(run, patterns)
     if as_json:

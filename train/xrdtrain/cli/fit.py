@@ -27,7 +27,7 @@ class OnCrashOption(StrEnum):
 
 
 class PrecisionOption(StrEnum):
-    """Arithmetic of the network (that of `xrdtrain.inference`, whose import takes a second)."""
+    """Arithmetic of the network (that of `xrdtrain.inference.classifier`, whose import takes a second)."""
 
     AUTO = "auto"
     BF16 = "bf16"
@@ -113,10 +113,10 @@ def fit(
 
     from xrdtrain.data.progress import OnCrash
     from xrdtrain.durations import parse_duration
-    from xrdtrain.fit import fit as train
-    from xrdtrain.inference import Precision
-    from xrdtrain.request import FitRequest
-    from xrdtrain.summary import final_lines
+    from xrdtrain.evaluation.summary import final_lines
+    from xrdtrain.fitting.fit import fit as train
+    from xrdtrain.fitting.request import FitRequest
+    from xrdtrain.inference.classifier import Precision
 
     request = FitRequest(
         source=source,

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.fields import PATTERN_DTYPE
-from xrdcommon.fixed_set_cache import load, make_cache, open_cache
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets.cache import load, make_cache, open_cache
+from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
 
 from xrdtrain.data.batch import Backlog, Batch, Cursor, empty_patterns

@@ -27,7 +27,8 @@ from xrdcommon.errors import FormatError, InputError
 from xrdcommon.files import write_bytes
 from xrdcommon.shards.format import ShardName
 from xrdcommon.shards.reader import Shard, read_shard
-from xrdcommon.spool.consumer import Consumer
+from xrdcommon.spool.consumer import Consumer, start_consumer
+from xrdcommon.spool.feeds import open_feed
 from xrdcommon.spool.journal import append_lines, read_lines
 from xrdcommon.spool.layout import MAIN
 from xrdcommon.spool.spool import Spool
@@ -119,13 +120,13 @@ class SpoolSource:
             if cursor["current"] is not None:
                 self._current = (str(cursor["current"][0]), int(cursor["current"][1]))
         if self._ranks.leads:
-            if self._spool.open_feed(self._feed):
+            if open_feed(self._spool, self._feed):
                 waiting = self._spool.backlog().samples
                 console.say(
                     f"feed '{self._feed}' is new: it gets the shards that are published from now on, none of the "
                     f"{waiting:,} samples that wait in other feeds"
                 )
-            self._consumer = self._spool.consumer(self._run_id, self._feed)
+            self._consumer = start_consumer(self._spool, self._run_id, self._feed)
             if cursor is not None:
                 self._cover(self._samples)
             self._settle(self._consumer)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS, crystal_system
 
-from xrdtrain import accuracy
+from xrdtrain.evaluation import measures as accuracy
 from xrdtrain.report.run_folder import Evaluation
 
 _SYSTEM = np.array([-1, *(CRYSTAL_SYSTEMS.index(crystal_system(number)) for number in range(1, N_GROUPS + 1))])

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets.fixed_set import FixedSet
 
 from xrdtrain.report.run_folder import Evaluation
 from xrdtrain.report.svg import Chart, number

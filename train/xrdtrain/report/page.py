@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import write_bytes
-from xrdcommon.fixed_sets import FixedSet
+from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
 
 from xrdtrain.report import analysis, evaluation_figures, tables

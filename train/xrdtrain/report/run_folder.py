@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.files import read_json
-from xrdcommon.fixed_set_format import decode_ids
+from xrdcommon.fixed_sets.format import decode_ids
 from xrdcommon.space_groups import N_GROUPS
 
 OWN: Final = {"synthetic": "fresh synthetic", "training": "training set"}

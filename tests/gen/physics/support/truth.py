@@ -21,7 +21,7 @@ import gemmi
 import numpy as np
 import pymatgen.analysis.diffraction
 from numpy.typing import NDArray
-from xrdgen.crystals.crystal import Crystal
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Peaks
 from xrdgen.elements import symbol

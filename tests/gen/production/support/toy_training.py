@@ -9,7 +9,8 @@ from pathlib import Path
 
 from xrdcommon.errors import MissingFileError
 from xrdcommon.files import read_json, write_json
-from xrdcommon.spool import Spool
+from xrdcommon.spool.consumer import start_consumer
+from xrdcommon.spool.spool import Spool
 
 ROWS_PER_STEP = 50
 
@@ -25,7 +26,7 @@ def main() -> None:
         state = read_json(arguments.checkpoint)
     except MissingFileError:
         state = {"step": 0, "used": {}, "consumed": []}
-    consumer = Spool.open(arguments.spool).consumer("toy")
+    consumer = start_consumer(Spool.open(arguments.spool), "toy")
     consumer.cover(state["used"], state["step"])
     while len(state["consumed"]) < arguments.samples:
         names = consumer.held() or consumer.claim(2)

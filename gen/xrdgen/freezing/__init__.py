@@ -1,0 +1,1 @@
+"""Fixed diffractograms of given structures."""

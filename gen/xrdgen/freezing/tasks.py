@@ -1,0 +1,219 @@
+"""What the processes of `xrdgen freeze` do: check rows of the table, simulate and write one shard.
+
+A process that simulates a shard also packs and writes it, and after it the file of its outcome. Both are functions of
+table, settings and seed, so that it does not matter who writes them, when, or how often.
+"""
+
+# n rows (diffractograms) of a shard, P grid points
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from xrdcommon.errors import InputError, XrdError
+from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE
+from xrdcommon.files import write_bytes
+from xrdcommon.fixed_sets.format import ID_BYTES, encode_ids
+from xrdcommon.fixed_sets.writer import check_patterns, write_shard
+from xrdcommon.identity import SampleIdentity
+
+from xrdgen.crystal import Crystal
+from xrdgen.diffraction.settings import SimulationSettings
+from xrdgen.diffraction.simulator import Simulator
+from xrdgen.freezing.folder import Faults, take_lock
+from xrdgen.production.cluster.worker_setup import ignore_signals
+from xrdgen.samples.record import fill_record
+from xrdgen.structures.table import crystal_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTCOME_DTYPE: Final = np.dtype([("sample", SAMPLE_DTYPE), ("id", "u1", (ID_BYTES,))])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Crystals to leave out (paper, 2.4: 7000 Å^3 and 100 sites); None leaves none out.
+
+    Attributes:
+        max_volume: of the conventional cell, Å^3; crystals at or above it are left out.
+        max_sites: of the asymmetric unit; crystals with as many or more are left out.
+
+    """
+
+    max_volume: float | None = None
+    max_sites: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing could meet.
+
+        Raises:
+            InputError: not positive, or not a number.
+
+        """
+        for name, value in (("--max-volume", self.max_volume), ("--max-sites", self.max_sites)):
+            if value is not None and not value > 0:
+                raise InputError(f"{name} {value}: must be positive")
+
+    def check(self, crystal: Crystal) -> None:
+        """Refuse a crystal beyond the limits.
+
+        Raises:
+            InputError: beyond them; the message has both values.
+
+        """
+        if self.max_volume is not None and crystal.volume >= self.max_volume:
+            raise InputError(f"cell of {crystal.volume:.6g} Å^3: not below --max-volume {self.max_volume:g}")
+        if self.max_sites is not None and crystal.n_sites >= self.max_sites:
+            raise InputError(f"{crystal.n_sites} sites in the asymmetric unit: not below --max-sites {self.max_sites}")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTask:
+    """Consecutive rows of the table, the first of them row `first`."""
+
+    first: int
+    rows: pd.DataFrame
+    settings: SimulationSettings
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """One shard: n diffractograms beginning with size number `offset` of the first crystal.
+
+    Attributes:
+        number: of the shard.
+        n: diffractograms.
+        offset: sizes of the first crystal that are in the shard before.
+        numbers: rows of the table, one a crystal.
+        rows: the same rows.
+        settings: of the simulation.
+        sizes: diffractograms a crystal.
+        seed: of the crystallite sizes.
+        folder: of the set that is made.
+        outcome: file to write when the shard is done, without its ending.
+
+    """
+
+    number: int
+    n: int
+    offset: int
+    numbers: list[int]
+    rows: pd.DataFrame
+    settings: SimulationSettings
+    sizes: int
+    seed: int
+    folder: Path
+    outcome: Path
+
+
+def prepare_process(lock: Path) -> None:
+    """Set a worker process up: signals are for the parent, and a worker does not outlive it."""
+    ignore_signals()
+    # held until this process ends: a new parent waits for it
+    take_lock(lock, fcntl.LOCK_SH)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process at once when its parent has died (killed: it cannot say so itself)."""
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+@lru_cache(maxsize=1)
+def simulator_of(settings: SimulationSettings) -> Simulator:
+    """Return the simulator of this process."""
+    return Simulator(settings)
+
+
+def reason_of(error: XrdError) -> str:
+    """Return why a row is left out, in one line."""
+    return " ".join(str(error).split())
+
+
+def sample_id(source: str, name: str) -> str:
+    """Return `source:name`, shortened to 64 bytes where needed with a hash that keeps it unique."""
+    text = f"{source}:{name}"
+    content = text.encode()
+    if len(content) <= ID_BYTES:
+        return text
+    mark = "~" + hashlib.sha256(content).hexdigest()[:12]
+    return content[: ID_BYTES - len(mark)].decode(errors="ignore") + mark
+
+
+def check_rows(task: CheckTask) -> Faults:
+    """Return the rows that cannot be simulated, as far as one can tell without simulating, or are not wanted."""
+    simulator = simulator_of(task.settings)
+    faults: Faults = {}
+    for offset, (_, entry) in enumerate(task.rows.iterrows()):
+        try:
+            crystal = crystal_of(entry)
+            simulator.arrays(crystal)
+            task.limits.check(crystal)
+        except XrdError as error:
+            faults[task.first + offset] = reason_of(error)
+    return faults
+
+
+def simulate_shard(task: ShardTask) -> Faults:
+    """Simulate and write a shard; or write nothing and return the rows that turn out to have no reflection."""
+    simulator = simulator_of(task.settings)
+    patterns = np.empty((task.n, task.settings.grid.n_points), dtype=PATTERN_DTYPE)
+    outcome = np.zeros(task.n, dtype=OUTCOME_DTYPE)
+    scratch = np.empty(task.settings.grid.n_points, dtype=np.float32)
+    faults: Faults = {}
+    n = 0
+    for place, (row, (_, entry)) in enumerate(zip(task.numbers, task.rows.iterrows(), strict=True)):
+        first = task.offset if place == 0 else 0
+        stop = min(task.sizes, first + task.n - n)
+        crystal = crystal_of(entry)
+        name = encode_ids([sample_id(str(entry["source"]), str(entry["id"]))])[0]
+        try:
+            for size_number in range(first, stop):
+                identity = SampleIdentity(task.seed, 0, size_number, row)
+                size = simulator.crystallite_size(identity)
+                simulator.pattern(crystal, size, out=scratch)
+                at = n + size_number - first
+                patterns[at] = scratch
+                fill_record(outcome["sample"][at], crystal, size, identity)
+                outcome["id"][at] = name
+        except XrdError as error:
+            faults[row] = reason_of(error)
+        n += stop - first
+    if faults:
+        write_bytes(task.outcome.with_suffix(".json"), json.dumps(faults).encode())
+        return faults
+    check_patterns(patterns, 0)
+    write_shard(task.folder, task.number, patterns)
+    content = io.BytesIO()
+    np.save(content, outcome)
+    write_bytes(task.outcome.with_suffix(".npy"), content.getvalue())
+    return {}
+
+
+def read_outcome(outcome: Path) -> NDArray[Any]:
+    """Return records and names (n,) of a shard that was written."""
+    table: NDArray[Any] = np.load(outcome.with_suffix(".npy"), allow_pickle=False)
+    return table
+
+
+def read_faults(outcome: Path) -> Faults:
+    """Return the rows that kept a shard from being written, none where it was."""
+    file = outcome.with_suffix(".json")
+    return {int(row): str(reason) for row, reason in json.loads(file.read_bytes()).items()} if file.exists() else {}

@@ -1,0 +1,1 @@
+"""One production over many processes and machines: coordinator, workers, election, SLURM."""

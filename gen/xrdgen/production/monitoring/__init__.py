@@ -1,0 +1,1 @@
+"""What a production is doing, for people and for monitoring systems."""

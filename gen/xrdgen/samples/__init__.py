@@ -1,0 +1,1 @@
+"""What is in a row: from an identity to crystal, diffractogram and record."""

@@ -1,0 +1,169 @@
+"""Rows of a shard from their identities: the one place where crystals and diffractograms meet.
+
+# B rows of a block    P grid points
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from xrdcommon.errors import InputError
+from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_key
+from xrdcommon.shards.format import BLOCK_ROWS
+from xrdcommon.spool.records import Rejections
+from xrdcommon.spool.spool import Spool
+
+from xrdgen.samples.config import ProductionConfig, spool_statistics
+from xrdgen.samples.record import empty_rows
+
+if TYPE_CHECKING:
+    from xrdgen.crystal import Crystal
+    from xrdgen.diffraction.simulator import Simulator
+
+
+class RowSource(Protocol):
+    """Fills rows; each is a pure function of its identity."""
+
+    def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
+        """Fill B consecutive rows.
+
+        Args:
+            first: identity of the first row; the others follow by index.
+            patterns: (B, P) to be filled with values in [0, 1].
+            samples: (B,) records of `SAMPLE_DTYPE`, zero before.
+
+        """
+
+    def take_rejections(self) -> Rejections:
+        """Return what was accepted and rejected since the last call, by space group."""
+
+
+class CrystalRows:
+    """Random crystals and their diffractograms, as a spool's configuration has them.
+
+    Drawn and simulated by one kernel (`row_kernels.fill_rows`), which returns for spglib only.
+
+    Raises:
+        InputError: crystals of this configuration may be too large to be simulated.
+        SpoolError: the spool's copy of the statistics was changed.
+
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        from xrdgen.crystals.generator import REASONS, CrystalGenerator, empty_arrays, empty_draw
+        from xrdgen.crystals.random_kernels import STREAM_WORDS
+        from xrdgen.diffraction.simulator import Simulator
+        from xrdgen.samples.row_kernels import Optics, Work
+
+        configuration = ProductionConfig.from_dict(spool.configuration)
+        self._generator = CrystalGenerator(spool_statistics(spool), configuration.generator)
+        simulator = Simulator(configuration.simulation)
+        self._bound_work(simulator)
+        self._optics = Optics(
+            instrument=simulator.instrument,
+            groups=simulator.groups,
+            form_factors=simulator.form_factors,
+            size_min=float(configuration.simulation.size_min),
+            size_max=float(configuration.simulation.size_max),
+            lorentzian_fraction=float(configuration.simulation.lorentzian_fraction),
+        )
+        self._n_points = configuration.simulation.grid.n_points
+        most = configuration.generator.max_sites
+        self._draw = empty_draw(empty_arrays(most))
+        self._work = Work(
+            row=np.zeros(1, dtype=np.int64),
+            pattern_counter=np.zeros(4, dtype=np.uint64),
+            pattern_stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
+            weights=np.zeros(most),
+            b_iso=np.zeros(most),
+        )
+        self._rows = empty_rows(BLOCK_ROWS)
+        self._reasons = REASONS
+        self._rejections = self._generator.rejections.copy()
+        self._accepted = self._generator.accepted.copy()
+        self._rechecked = self._generator.rechecked.copy()
+
+    def _bound_work(self, simulator: Simulator) -> None:
+        """Refuse settings under which a crystal can be larger than the simulator takes: the kernel does not ask."""
+        settings = self._generator.settings
+        edge = settings.max_volume ** (1.0 / 3.0)
+        largest = np.array([edge, edge, edge, 90.0, 90.0, 90.0])
+        for group in self._generator.classes:
+            try:
+                simulator.refuse_endless_work(largest, group, settings.max_sites)
+            except InputError as error:
+                raise InputError(
+                    f"max_volume {settings.max_volume:g} Å^3, max_sites {settings.max_sites}: {error}"
+                ) from error
+
+    def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
+        """Fill B consecutive rows (see `RowSource`).
+
+        A crystal without a reflection on the grid is a failed attempt of the same draw (`no_reflection`): the space
+        group stays, and crystal and pattern remain functions of identity and configuration.
+
+        Raises:
+            InputError: arrays of another shape or type, or a crystal's group yields none that can be simulated; the
+                message then names the sample.
+
+        """
+        from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION
+        from xrdgen.samples.row_kernels import fill_rows
+
+        shape = (len(samples), self._n_points)
+        if patterns.shape != shape or patterns.dtype != np.float32 or not patterns.flags.c_contiguous:
+            raise InputError(f"patterns {patterns.shape} of {patterns.dtype}: need {shape} of float32 in one piece")
+        if len(patterns) > len(self._rows.space_group):
+            self._rows = empty_rows(len(patterns))
+        generator, draw, work = self._generator, self._draw, self._work
+        work.row[0] = 0
+        draw.key[:] = philox_key(first.run, first.producer)
+        draw.counter[:] = philox_counter(first.shard, first.index, Purpose.CRYSTAL)
+        work.pattern_counter[:] = philox_counter(first.shard, first.index, Purpose.PATTERN)
+        draw.dialogue[QUESTION] = BEGIN
+        arguments = (
+            draw,
+            generator.draw_tables,
+            self._optics,
+            work,
+            generator.rejections,
+            generator.accepted,
+            self._rows,
+            patterns,
+        )
+        while (outcome := fill_rows(*arguments)) != CONFIRMED:
+            try:
+                generator.answer(outcome, draw)
+            except InputError as error:
+                index = first.index + int(work.row[0])
+                sample = SampleIdentity(first.run, first.producer, first.shard, index)
+                raise InputError(f"sample {sample}: {error}") from error
+        for name, values in self._rows._asdict().items():
+            samples[name] = values[: len(samples)]
+        samples["run"], samples["producer"], samples["shard"] = first.run, first.producer, first.shard
+        samples["index"] = first.index + np.arange(len(samples), dtype=np.uint64)
+
+    def last_crystal(self) -> Crystal:
+        """Return the crystal of the last row that was filled."""
+        from xrdgen.crystals.generator import crystal_of
+        from xrdgen.crystals.sampler_kernels import GROUP
+
+        return crystal_of(int(self._draw.progress[GROUP]), self._draw.crystal)
+
+    def take_rejections(self) -> Rejections:
+        """Return counts since the last call (see `RowSource`)."""
+        accepted = self._generator.accepted - self._accepted
+        rejections = self._generator.rejections - self._rejections
+        rechecked = self._generator.rechecked - self._rechecked
+        self._accepted = self._generator.accepted.copy()
+        self._rejections = self._generator.rejections.copy()
+        self._rechecked = self._generator.rechecked.copy()
+        counts: Rejections = {}
+        for row in np.flatnonzero((accepted > 0) | rejections.any(axis=1)):
+            by_reason = {reason: int(n) for reason, n in zip(self._reasons, rejections[row], strict=True) if n}
+            counts[str(row + 1)] = {"accepted": int(accepted[row]), **by_reason}
+            if rechecked[row]:
+                counts[str(row + 1)]["rechecked"] = int(rechecked[row])
+        return counts

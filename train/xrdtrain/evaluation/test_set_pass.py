@@ -1,0 +1,93 @@
+"""Measure a network on test sets and write what the report and others read.
+
+# N patterns, K ranks kept, C classes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+from xrdcommon.files import atomic_writer
+
+from xrdtrain.distributed import Ranks
+from xrdtrain.evaluation.fixed_test_sets import TestSet
+from xrdtrain.evaluation.measures import evaluate, quick
+from xrdtrain.inference.classifier import Precision, Ranking, rank_patterns
+from xrdtrain.labels import OUTSIDE, Classes
+
+PER_EPOCH = 10_000
+"""Patterns of a test set measured after an epoch (as the authors did); the end of a run takes all."""
+
+
+def spread(n: int, limit: int | None) -> NDArray[np.int64]:
+    """Return all rows, or `limit` of them spread evenly."""
+    if limit is None or n <= limit:
+        return np.arange(n)
+    return np.linspace(0, n - 1, limit).round().astype(np.int64)
+
+
+def rank_test_set(
+    model: nn.Module,
+    test: TestSet,
+    *,
+    ranks: Ranks,
+    precision: Precision,
+    square_root: bool,
+    limit: int | None = None,
+    advance: Callable[[int], None] = lambda n: None,
+) -> tuple[NDArray[np.int64], Ranking]:
+    """Rank the candidates of a test set, shared among the ranks; every rank gets rows (n,) and ranking."""
+    rows = spread(len(test), limit)
+    mine = rows[ranks.slice(len(rows))]
+    part = rank_patterns(
+        model,
+        test.blocks(mine),
+        test.labels[mine],
+        device=ranks.device,
+        precision=precision,
+        square_root=square_root,
+        advance=advance,
+    )
+    parts = [piece for piece in ranks.gather(part) if len(piece.loss)]
+    ranking = Ranking(
+        np.concatenate([piece.top for piece in parts]),
+        np.concatenate([piece.probability for piece in parts]),
+        np.concatenate([piece.loss for piece in parts]),
+    )
+    return rows, ranking
+
+
+def brief(test: TestSet, rows: NDArray[np.int64], ranking: Ranking, classes: Classes) -> dict[str, float]:
+    """Return the measures of a test set that go into metrics.jsonl."""
+    inside = test.labels[rows] != OUTSIDE
+    groups = test.data.samples["space_group"][rows].astype(np.int64)
+    loss = float(ranking.loss[inside].mean()) if inside.any() else float("nan")
+    return {"loss": loss, **quick(groups, classes.numbers[ranking.top].astype(np.int64), inside)}
+
+
+def predictions(test: TestSet, ranking: Ranking, classes: Classes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of evaluation/<name>.npz for a whole test set."""
+    return {
+        "labels": test.data.samples["space_group"].astype(np.int16),
+        "classes": classes.numbers,
+        "top": classes.numbers[ranking.top],
+        "top_probability": ranking.probability.astype(np.float32),
+        "samples": test.data.samples,
+        "ids": test.data.id_bytes,
+    }
+
+
+def measure(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return all measures of one set of predictions (see `accuracy.evaluate`)."""
+    return evaluate(arrays["labels"], arrays["classes"], arrays["top"], arrays["top_probability"])
+
+
+def write_predictions(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write evaluation/<name>.npz atomically."""
+    with atomic_writer(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)

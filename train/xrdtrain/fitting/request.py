@@ -1,0 +1,132 @@
+"""What the user asked `xrdtrain fit` for, and what follows from it together with the run that may be there already."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from xrdcommon.errors import InputError
+from xrdcommon.spool.layout import MAIN, check_name
+
+from xrdtrain.data.progress import OnCrash
+from xrdtrain.inference.classifier import Precision
+from xrdtrain.models import Preset, default_preset, get_preset
+from xrdtrain.runs.config import RunConfig, read_config
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """What the user asked for; None: the preset's value, or the run's when it goes on.
+
+    Attributes are those of the command (see `xrdtrain fit --help`).
+    """
+
+    source: Path | None = None
+    run: Path | None = None
+    model: str | None = None
+    tests: tuple[str, ...] | None = None
+    samples: int | None = None
+    max_time: float | None = None
+    resume: bool = True
+    precision: Precision = Precision.AUTO
+    compile: bool | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    eval_every: int | None = None
+    checkpoint_every: int | None = None
+    produce: int | None = None
+    produce_options: str = ""
+    init_from: Path | None = None
+    seed: int | None = None
+    classes: tuple[int, ...] | None = None
+    feed: str | None = None
+    on_crash: OnCrash | None = None
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        for name in ("samples", "batch", "eval_every", "checkpoint_every", "max_time", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"--{name.replace('_', '-')} {value}: must be positive and finite")
+        if self.seed is not None and self.seed < 0:
+            raise InputError(f"--seed {self.seed}: must not be negative")
+
+
+def earlier_run(request: FitRequest) -> RunConfig | None:
+    """Return the configuration of a run that can go on.
+
+    Raises:
+        InputError: the folder holds something else, or must not be resumed.
+
+    """
+    run = request.run
+    if run is None or not run.exists():
+        return None
+    if not (run / "config.json").is_file():
+        if any(path.name not in ("produce.log", "cache") for path in run.iterdir()):
+            raise InputError(f"{run}: holds files and is not a run folder; take another --run")
+        return None
+    if not request.resume:
+        raise InputError(f"{run}: there is a run already and --resume is never; take another --run")
+    return read_config(run)
+
+
+def chosen_preset(request: FitRequest, before: RunConfig | None) -> Preset:
+    """Return the model asked for, the run's, or the one that suits the machine."""
+    if request.model is not None:
+        preset = get_preset(request.model)
+        if before is not None and before.model != preset.name:
+            raise InputError(
+                f"{request.run}: the run was started otherwise (model was {before.model}, now {preset.name}); "
+                "take another --run"
+            )
+        return preset
+    return get_preset(before.model) if before else default_preset()
+
+
+def chosen_run(request: FitRequest, preset: Preset) -> Path:
+    """Return --run, else runs/<date>-<model>: today's unfinished run goes on, a finished one is left alone."""
+    if request.run is not None:
+        return request.run
+    base = Path("runs") / f"{datetime.date.today().isoformat()}-{preset.name}"
+    number = 1
+    while True:
+        run = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        if not (run / "evaluation.json").exists() and (request.resume or not run.exists()):
+            return run
+        number += 1
+
+
+def chosen_source(request: FitRequest, before: RunConfig | None) -> Path:
+    """Return SOURCE, the run's source, $XRD_SPOOL or ./spool."""
+    if request.source is not None:
+        return request.source.absolute()
+    if before is not None:
+        return Path(before.source)
+    return Path(os.environ.get("XRD_SPOOL") or "spool").absolute()
+
+
+def chosen_feed(request: FitRequest, before: RunConfig | None) -> str:
+    """Return the queue of the spool asked for, else the run's, else the main one.
+
+    Raises:
+        InputError: not a name, or the run reads another feed.
+
+    """
+    feed = None if request.feed is None else check_name(request.feed, "feed")
+    if before is None:
+        return feed or MAIN
+    reads = str(before.origin.get("feed", MAIN))
+    if feed not in (None, reads):
+        raise InputError(f"--feed {feed}: the run reads feed '{reads}'; take another --run for another feed")
+    return reads
+
+
+def chosen_on_crash(request: FitRequest, before: RunConfig | None) -> OnCrash:
+    """Return what was asked for, else what the run was started with."""
+    if request.on_crash is not None:
+        return request.on_crash
+    return OnCrash(before.on_crash) if before else OnCrash.REPLAY

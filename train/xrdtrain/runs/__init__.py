@@ -1,0 +1,1 @@
+"""The folder of a run: configuration, checkpoints, space kept for them."""
