@@ -185,7 +185,7 @@ def test_newer_format_is_refused_with_both_versions(written: Path) -> None:
     content = json.loads((written / "zarr.json").read_text())
     content["attributes"]["xrdstream"]["format"] = 7
     (written / "zarr.json").write_text(json.dumps(content))
-    with pytest.raises(FormatError, match="format 7, this version reads format 1"):
+    with pytest.raises(FormatError, match="format 7, this version reads formats 1 to 2"):
         FixedSet.open(written)
 
 

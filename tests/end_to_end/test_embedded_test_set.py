@@ -41,6 +41,10 @@ def test_the_recipe_makes_the_embedded_test_set(call: Any, tmp_path: Path) -> No
         described["source"].pop("sha256")  # of a parquet file, which names its writer
         for name in ("patterns_sha256", "samples_sha256"):
             described.pop(name)
+    # the shipped one is of version 0.1.0, which did not name its fields
+    new = attributes[0]["attributes"]["xrdstream"]
+    assert (new.pop("format"), [name for name, *_ in new.pop("fields")]) == (2, [field.name for field in SAMPLE_FIELDS])
+    assert attributes[1]["attributes"]["xrdstream"].pop("format") == 1
     assert attributes[0] == attributes[1]
 
     train = set(read_table(tmp_path / "split" / "train.parquet")["id"])

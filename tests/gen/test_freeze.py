@@ -193,7 +193,7 @@ def test_rows_whose_fault_only_the_simulation_shows(tmp_path: Path, sizes: int) 
     np.testing.assert_array_equal(opened.patterns(), patterns.astype(np.float16))
     # the bytes are those of one writer that never knew of the other rows
     attributes = {name: value for name, value in opened.attributes.items() if name not in ("grid", "rows")}
-    for name in ("kind", "format", "samples_sha256", "patterns_sha256"):
+    for name in ("kind", "format", "fields", "samples_sha256", "patterns_sha256"):
         del attributes[name]
     write_fixed_set(tmp_path / "same.zarr", settings.grid, [patterns], opened.samples, opened.ids, attributes)
     assert files_of(tmp_path / "same.zarr") == files_of(out)

@@ -1,7 +1,7 @@
 """Fixed sets between Zarr and tar shards, and finished shards of a stream to a fixed set in Zarr.
 
-Patterns, records and names are copied as they are; a set converted there and back has the same bytes. The source is
-only read.
+Patterns, records (also with fields that this version does not know) and names are copied as they are; a set converted
+there and back has the same bytes. A set made of a stream has the fields of this version. The source is only read.
 """
 
 # N rows, P grid points, n rows of a shard
@@ -86,12 +86,12 @@ def convert(source: Path, destination: Path, grid: Grid | None = None, advance: 
     data = FixedSet.open(source)
     if (source / TARS_FILE).is_file():
         attributes = {name: value for name, value in data.attributes.items() if name not in RESERVED}
-        with fixed_set_writer(destination, data.grid, attributes) as writer:
+        with fixed_set_writer(destination, data.grid, attributes, dtype=data.stored.dtype) as writer:
             for block in _blocks(data, advance):
                 writer.append(*block)
     else:
         with whole_folder(destination) as temporary:
-            write_tars(temporary, data.attributes, data.content_hash, _blocks(data, advance))
+            write_tars(temporary, data.attributes, data.content_hash, _blocks(data, advance), data.stored.dtype)
             sync_tree(temporary)
             publish(temporary, destination)
     return FixedSet.open(destination)
@@ -102,7 +102,7 @@ def _blocks(data: FixedSet, advance: Advance | None) -> Iterator[Block]:
     ids, start = data.ids, 0
     for patterns in checked_patterns(data):
         stop = start + len(patterns)
-        yield patterns, data.samples[start:stop], ids[start:stop]
+        yield patterns, data.stored[start:stop], ids[start:stop]
         start = stop
         if advance is not None:
             advance(len(patterns))

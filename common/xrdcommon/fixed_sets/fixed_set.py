@@ -4,7 +4,8 @@ Layout (Zarr format 3 group)::
 
     NAME.zarr/zarr.json            group; attributes {"xrdstream": {kind, format, grid, rows, hashes, ...}}
     NAME.zarr/pattern/             (N, P) float16, shards of 1024 rows in chunks of 64, Blosc-Zstandard, CRC32C
-    NAME.zarr/<field>/             (N, ...) one array for each field of `fields.SAMPLE_FIELDS`
+    NAME.zarr/<field>/             (N, ...) one array for each field (`fields.SAMPLE_FIELDS` of the writer; the
+                                   header names them)
     NAME.zarr/id/                  (N, 64) uint8, UTF-8 name of the structure padded with zeros
 
 A set is written into a folder beside its place and renamed when whole (`fixed_set_writer`). Every chunk carries a
@@ -25,9 +26,9 @@ import zarr
 from numpy.typing import NDArray
 
 from xrdcommon.errors import FormatError, InputError, MissingFileError
-from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE, SAMPLE_FIELDS
+from xrdcommon.fields import PATTERN_DTYPE, described_dtype, known_fields
 from xrdcommon.files import canonical_hash
-from xrdcommon.fixed_sets.format import ARRAYS, TARS_FILE, decode_ids, encode_ids, read_header, samples_hash
+from xrdcommon.fixed_sets.format import TARS_FILE, array_names, decode_ids, encode_ids, read_header, samples_hash
 from xrdcommon.fixed_sets.tars import open_tars
 from xrdcommon.fixed_sets.writer import FixedSetWriter, check_writable, fixed_set_writer, write_fixed_set
 from xrdcommon.grid import Grid
@@ -83,13 +84,15 @@ class FixedSet:
         path: Path,
         attributes: dict[str, Any],
         patterns: Patterns,
-        samples: NDArray[Any],
+        stored: NDArray[Any],
         id_bytes: NDArray[np.uint8],
     ) -> None:
+        """Take what was read and checked; `stored` are the records (N,) with the fields of the version that wrote."""
         self.path: Final = path
         self.attributes: Final = attributes
         self.grid: Final = Grid.from_dict(attributes["grid"])
-        self.samples: Final = samples
+        self.stored: Final = stored
+        self.samples: Final = known_fields(stored)
         self.id_bytes: Final = id_bytes
         self._patterns = patterns
 
@@ -111,22 +114,24 @@ class FixedSet:
         header = read_header(path)
         try:
             group = zarr.open_group(path, mode="r", zarr_format=3)
-            arrays = {name: _array(path, group, name) for name in ARRAYS}
+            dtype = described_dtype(header.get("fields"))
+            fields = dtype.names or ()
+            arrays = {name: _array(path, group, name) for name in array_names(fields)}
             rows = int(header["rows"])
-            samples = np.zeros(rows, dtype=SAMPLE_DTYPE)
-            for field in SAMPLE_FIELDS:
-                samples[field.name] = arrays[field.name][...]
+            stored = np.zeros(rows, dtype=dtype)
+            for name in fields:
+                stored[name] = arrays[name][...]
             id_bytes = np.asarray(arrays["id"][...])
             grid = Grid.from_dict(header["grid"])
             shape = arrays["pattern"].shape
             whole = shape == (rows, grid.n_points) and arrays["pattern"].dtype == PATTERN_DTYPE
-            if not whole or samples_hash(samples, id_bytes) != header["samples_sha256"]:
+            if not whole or samples_hash(stored, id_bytes) != header["samples_sha256"]:
                 raise FormatError(f"{path}: damaged (records do not match the header); make it again")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             if isinstance(error, FormatError):
                 raise
             raise FormatError(f"{path}: damaged fixed set ({error}); make it again") from error
-        return cls(path, header, ZarrPatterns(path, arrays["pattern"]), samples, id_bytes)
+        return cls(path, header, ZarrPatterns(path, arrays["pattern"]), stored, id_bytes)
 
     def __len__(self) -> int:
         """Return the number of diffractograms N."""

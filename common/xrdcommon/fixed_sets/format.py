@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdcommon.errors import FormatError, InputError, MissingFileError
-from xrdcommon.fields import SAMPLE_FIELDS
+from xrdcommon.fields import describe, described_dtype
 from xrdcommon.files import read_json
 from xrdcommon.grid import Grid
 
-FORMAT: Final = 1
-"""Version of the layout above; a reader refuses a higher one."""
+FORMAT: Final = 2
+"""Version of the layout; a reader refuses a higher one. Since 2 the header names the fields."""
 
 KIND: Final = "fixed set"
 ATTRIBUTE: Final = "xrdstream"
@@ -27,8 +27,13 @@ ID_BYTES: Final = 64
 TARS_FILE: Final = "fixed-set.json"
 """Header of a set in tar shards."""
 
-RESERVED = ("kind", "format", "grid", "rows", "samples_sha256", "patterns_sha256")
-ARRAYS = ("pattern", *(field.name for field in SAMPLE_FIELDS), "id")
+NEEDED = ("kind", "format", "grid", "rows", "samples_sha256", "patterns_sha256")
+RESERVED = (*NEEDED, "fields")
+
+
+def array_names(fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the arrays of a set with these fields."""
+    return ("pattern", *fields, "id")
 
 
 def encode_ids(ids: Sequence[str]) -> NDArray[np.uint8]:
@@ -53,7 +58,7 @@ def decode_ids(table: NDArray[np.uint8]) -> list[str]:
 
 
 def samples_hash(samples: NDArray[Any], ids: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 over all records and ids."""
+    """Return the SHA-256 over all records, as they are stored, and ids."""
     digest = hashlib.sha256(np.ascontiguousarray(samples).tobytes())
     digest.update(np.ascontiguousarray(ids).tobytes())
     return digest.hexdigest()
@@ -68,6 +73,7 @@ def make_header(
         "format": FORMAT,
         "grid": grid.to_dict(),
         "rows": len(samples),
+        "fields": describe(samples.dtype),
         "samples_sha256": samples_hash(samples, ids),
         "patterns_sha256": patterns_sha256,
     }
@@ -76,15 +82,18 @@ def make_header(
 
 def is_own(path: Path) -> bool:
     """Tell whether a folder is a fixed set and holds nothing else, so that it may be replaced."""
-    if not path.is_dir() or not {entry.name for entry in path.iterdir()} <= {"zarr.json", *ARRAYS}:
+    if not path.is_dir():
         return False
     try:
         content = read_json(path / "zarr.json")
+        attributes = content.get("attributes", {}) if isinstance(content, dict) else {}
+        header = attributes.get(ATTRIBUTE, {}) if isinstance(attributes, dict) else {}
+        if not isinstance(header, dict) or header.get("kind") != KIND:
+            return False
+        fields = described_dtype(header.get("fields")).names or ()
     except (MissingFileError, FormatError):
         return False
-    attributes = content.get("attributes", {}) if isinstance(content, dict) else {}
-    header = attributes.get(ATTRIBUTE, {}) if isinstance(attributes, dict) else {}
-    return isinstance(header, dict) and header.get("kind") == KIND
+    return {entry.name for entry in path.iterdir()} <= {"zarr.json", *array_names(fields)}
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -104,12 +113,12 @@ def check_header(path: Path, header: dict[str, Any]) -> dict[str, Any]:
         FormatError: another format, or something is missing.
 
     """
-    if header.get("format") != FORMAT:
+    if header.get("format") not in range(1, FORMAT + 1):
         raise FormatError(
-            f"{path}: fixed set of format {header.get('format')}, this version reads format {FORMAT}; "
+            f"{path}: fixed set of format {header.get('format')}, this version reads formats 1 to {FORMAT}; "
             "install the version that wrote it or make it again"
         )
-    missing = [name for name in RESERVED if name not in header]
+    missing = [name for name in NEEDED if name not in header]
     if missing:
         raise FormatError(f"{path}: damaged fixed set (no {missing[0]!r} in its header); make it again")
     return header

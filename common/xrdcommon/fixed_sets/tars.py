@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdcommon.errors import FormatError, MissingFileError
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import described_dtype
 from xrdcommon.files import read_json, write_json
 from xrdcommon.fixed_sets.format import TARS_FILE, check_header, encode_ids, samples_hash
 from xrdcommon.grid import Grid
@@ -85,7 +85,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def open_tars(path: Path) -> tuple[dict[str, Any], TarPatterns, NDArray[Any], NDArray[np.uint8]]:
-    """Return header, patterns, records (N,) and names (N, 64) of a set in tar shards.
+    """Return header, patterns, records (N,) as stored and names (N, 64) of a set in tar shards.
 
     Raises:
         FormatError: a newer version, damaged, or a shard is missing.
@@ -103,7 +103,8 @@ def open_tars(path: Path) -> tuple[dict[str, Any], TarPatterns, NDArray[Any], ND
         header = check_header(path, content["set"])
         names = [ShardName.parse(name) for name in content["shards"]]
         grid = Grid.from_dict(header["grid"])
-        blocks = [block for name in names for block in _records(path / str(name))]
+        dtype = described_dtype(header.get("fields"))
+        blocks = [block for name in names for block in _records(path / str(name), dtype)]
         samples = np.concatenate([block[0] for block in blocks])
         ids = encode_ids([name for block in blocks for name in block[1]])
     except (KeyError, TypeError, ValueError, OSError, tarfile.TarError) as error:
@@ -113,7 +114,7 @@ def open_tars(path: Path) -> tuple[dict[str, Any], TarPatterns, NDArray[Any], ND
     return header, TarPatterns(path, names, grid.n_points), samples, ids
 
 
-def _records(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
+def _records(path: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[NDArray[Any], list[str]]]:
     """Yield records and names of every block of a shard, past the patterns; `open_tars` checks them by their hash."""
     ids: list[str] = []
     with tarfile.open(path, "r:") as archive:
@@ -125,7 +126,7 @@ def _records(path: Path) -> Iterator[tuple[NDArray[Any], list[str]]]:
                 ids = json.loads(stream.read())["ids"]
             else:
                 samples = np.load(io.BytesIO(stream.read()), allow_pickle=False)
-                if samples.dtype != SAMPLE_DTYPE or len(samples) != len(ids):
+                if samples.dtype != dtype or len(samples) != len(ids):
                     raise FormatError(f"{path}: {len(ids)} names, {len(samples)} records of type {samples.dtype}")
                 yield samples, ids
 
@@ -135,6 +136,7 @@ def write_tars(
     header: dict[str, Any],
     content_hash: str,
     blocks: Iterator[tuple[NDArray[np.float16], NDArray[Any], list[str]]],
+    dtype: np.dtype[np.void],
 ) -> None:
     """Write a set into a folder that nobody else looks at; its bytes depend on the content alone.
 
@@ -143,13 +145,14 @@ def write_tars(
         header: of the fixed set.
         content_hash: of the fixed set, in every shard as its configuration.
         blocks: patterns (n, P), records (n,) and names of up to 1024 rows each, one shard of them.
+        dtype: of the records.
 
     """
     folder.mkdir()
     names = []
     for number, (patterns, samples, ids) in enumerate(blocks):
         draft = folder / f"{number}.tmp"
-        writer = ShardWriter(draft, run=0, producer=0, shard=number, configuration_hash=content_hash)
+        writer = ShardWriter(draft, run=0, producer=0, shard=number, configuration_hash=content_hash, dtype=dtype)
         try:
             for first in range(0, len(samples), BLOCK_ROWS):
                 rows = slice(first, first + BLOCK_ROWS)

@@ -27,7 +27,6 @@ from xrdcommon.errors import DiskFullError, InputError
 from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE
 from xrdcommon.files import NO_SPACE, canonical_hash, fsync_dir
 from xrdcommon.fixed_sets.format import (
-    ARRAYS,
     ATTRIBUTE,
     RESERVED,
     ROWS_PER_CHUNK,
@@ -114,14 +113,14 @@ def finish_set(
     Args:
         folder: with all shards written.
         grid: 2theta grid of the patterns.
-        samples: (N,) records of `SAMPLE_DTYPE`.
+        samples: (N,) records, of `SAMPLE_DTYPE` unless a set of another version is copied.
         ids: (N, 64) encoded names.
         patterns_sha256: SHA-256 of the patterns (N, P), float16, row after row.
         attributes: JSON values stored beside the grid.
 
     """
     group = zarr.open_group(folder, mode="r+", zarr_format=3)
-    for name in ARRAYS[1:]:
+    for name in (*(samples.dtype.names or ()), "id"):
         values = ids if name == "id" else np.ascontiguousarray(samples[name])
         array = group.create_array(
             name,
@@ -205,8 +204,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
 class FixedSetWriter:
     """Takes blocks of diffractograms of any number of rows; made by `fixed_set_writer`."""
 
-    def __init__(self, folder: Path, grid: Grid, attributes: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, grid: Grid, attributes: dict[str, Any], dtype: np.dtype[np.void]) -> None:
         create(folder, grid, 0)
+        self._dtype = dtype
         self._folder = folder
         self._grid = grid
         self._attributes = attributes
@@ -222,11 +222,11 @@ class FixedSetWriter:
 
         Args:
             patterns: (n, P) intensities in [0, 1].
-            samples: (n,) records of `SAMPLE_DTYPE`.
+            samples: (n,) records, of `SAMPLE_DTYPE` unless the writer was opened with another type.
             ids: n names.
 
         Raises:
-            InputError: shapes disagree, a value is outside [0, 1] or not finite, an id is too long.
+            InputError: shapes or types disagree, a value is outside [0, 1] or not finite, an id is too long.
             DiskFullError: no space left.
 
         """
@@ -237,11 +237,13 @@ class FixedSetWriter:
                 f"block of patterns {block.shape}, {n} samples, {len(ids)} ids: "
                 f"need the same number of rows and {self._grid.n_points} points"
             )
+        if samples.dtype != self._dtype:
+            raise InputError(f"samples of type {samples.dtype}: need {self._dtype}")
         if n == 0:
             return
         check_patterns(block, len(self._ids))
         self._ids.extend(ids)
-        self._samples.append(np.array(samples, dtype=SAMPLE_DTYPE))
+        self._samples.append(samples.copy())
         self._pending.append(block.astype(PATTERN_DTYPE))
         self._n_pending += n
         while self._n_pending >= ROWS_PER_SHARD:
@@ -274,7 +276,12 @@ class FixedSetWriter:
 
 @contextmanager
 def fixed_set_writer(
-    path: Path, grid: Grid, attributes: dict[str, Any], *, overwrite: bool = False
+    path: Path,
+    grid: Grid,
+    attributes: dict[str, Any],
+    *,
+    overwrite: bool = False,
+    dtype: np.dtype[np.void] = SAMPLE_DTYPE,
 ) -> Iterator[FixedSetWriter]:
     """Open a writer; the set appears under `path` when the block ends without an error, else nothing does.
 
@@ -283,6 +290,7 @@ def fixed_set_writer(
         grid: 2theta grid of the patterns.
         attributes: JSON values stored beside the grid (source, citation, simulation, ...).
         overwrite: replace an existing fixed set; anything else in the way is always refused.
+        dtype: of the records, where those of another version are copied.
 
     Raises:
         InputError: the place is taken (see `check_writable`) or an attribute's name is reserved.
@@ -295,7 +303,7 @@ def fixed_set_writer(
     canonical_hash(attributes)
     check_writable(path, overwrite=overwrite)
     with whole_folder(path) as temporary:
-        writer = FixedSetWriter(temporary, grid, attributes)
+        writer = FixedSetWriter(temporary, grid, attributes, dtype)
         yield writer
         writer.finish()
         publish(temporary, path)

@@ -4,7 +4,7 @@ A shard is a USTAR tar. Block b (at most 64 rows) of shard 42 of producer 17 has
 
     000017-000042-000b.json          format, identity, first row, rows, configuration hash; names of a fixed set
     000017-000042-000b.pattern.npy   (n, P) float16 in [0, 1]
-    000017-000042-000b.samples.npy   (n,) records of `fields.SAMPLE_DTYPE`
+    000017-000042-000b.samples.npy   (n,) records; the header names their fields (`fields.SAMPLE_FIELDS` of the writer)
 
 The part before the first dot is webdataset's key, unique over all shards of a spool. Bytes depend on the content
 alone: no times, no owners. The name of a finished shard says all that scheduling needs, so that nobody has to

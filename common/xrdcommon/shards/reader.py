@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdcommon.errors import CorruptShardError, MissingFileError
-from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE
+from xrdcommon.errors import CorruptShardError, FormatError, MissingFileError
+from xrdcommon.fields import PATTERN_DTYPE, known_fields
 from xrdcommon.shards.format import (
     BLOCK_ROWS,
     HASH_DIGITS,
@@ -38,7 +38,7 @@ class Block:
 
     first_row: int
     patterns: NDArray[np.float16]  # (B, P)
-    samples: NDArray[np.void]  # (B,) SAMPLE_DTYPE
+    samples: NDArray[np.void]  # (B,) SAMPLE_DTYPE, copies where the shard holds other fields
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def read_shard(path: Path, name: ShardName | None = None) -> Shard:
     Raises:
         MissingFileError: there is no such file.
         CorruptShardError: size, checksum or members are not what the name says.
+        FormatError: whole, but of a version that this one cannot read.
 
     """
     name = ShardName.parse(path.name) if name is None else name
@@ -116,13 +117,21 @@ def _parse(path: Path, name: ShardName, content: NDArray[np.uint8]) -> Shard:
             samples = _array(members[f"{key}.samples.npy"])
         except (KeyError, ValueError) as error:
             raise CorruptShardError(f"{path}: block {number}: {error}") from error
-        expected = (SHARD_FORMAT, name.producer, name.shard, rows)
-        found = tuple(header.get(field) for field in ("format", "producer", "shard", "first_row"))
+        if header.get("format") != SHARD_FORMAT:
+            raise FormatError(
+                f"{path}: shard of format {header.get('format')}, this version reads format {SHARD_FORMAT}; "
+                "install the version that wrote it"
+            )
+        expected = (name.producer, name.shard, rows)
+        found = tuple(header.get(field) for field in ("producer", "shard", "first_row"))
         if found != expected or patterns.ndim != 2 or samples.shape != patterns.shape[:1]:
             raise CorruptShardError(f"{path}: block {number} is {found}, expected {expected}")
-        if patterns.dtype != PATTERN_DTYPE or samples.dtype != SAMPLE_DTYPE:
+        if patterns.dtype != PATTERN_DTYPE or samples.dtype.names is None:
             raise CorruptShardError(f"{path}: block {number} holds {patterns.dtype} and {samples.dtype}")
-        blocks.append(Block(rows, patterns, samples))
+        try:
+            blocks.append(Block(rows, patterns, known_fields(samples)))
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}; install the version that wrote it") from error
         rows += len(patterns)
     if rows != name.rows:
         raise CorruptShardError(f"{path}: {rows} rows, expected {name.rows}")

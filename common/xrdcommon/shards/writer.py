@@ -79,7 +79,17 @@ class EarlyFlush:
 class ShardWriter:
     """Writes one shard to a path that nobody else looks at; `finish` makes it durable and names it."""
 
-    def __init__(self, path: Path, *, run: int, producer: int, shard: int, configuration_hash: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run: int,
+        producer: int,
+        shard: int,
+        configuration_hash: str,
+        dtype: np.dtype[np.void] = SAMPLE_DTYPE,
+    ) -> None:
+        """Begin a shard; `dtype` is that of its records, of another version where they are copied."""
         self._stream = path.open("xb", buffering=_BUFFER_BYTES)
         self._flush = EarlyFlush(self._stream.fileno())
         self._flushed = 0
@@ -88,6 +98,7 @@ class ShardWriter:
         self._producer = producer
         self._shard = shard
         self._configuration = configuration_hash
+        self._dtype = dtype
         self._blocks = 0
         self._bytes = 0
         self.rows = 0
@@ -97,7 +108,7 @@ class ShardWriter:
 
         Args:
             patterns: (B, P) values in [0, 1]; stored as float16.
-            samples: (B,) records of `SAMPLE_DTYPE`.
+            samples: (B,) records, of `SAMPLE_DTYPE` unless the shard was begun with another type.
             ids: B names, of the structures of a fixed set; none in a stream.
 
         Raises:
@@ -108,8 +119,8 @@ class ShardWriter:
         n_rows = len(patterns)
         if patterns.ndim != 2 or not 0 < n_rows <= BLOCK_ROWS or samples.shape != (n_rows,):
             raise InputError(f"block of patterns {patterns.shape} and samples {samples.shape}: need 1 to 64 rows")
-        if samples.dtype != SAMPLE_DTYPE:
-            raise InputError(f"samples of type {samples.dtype}: need SAMPLE_DTYPE")
+        if samples.dtype != self._dtype:
+            raise InputError(f"samples of type {samples.dtype}: need SAMPLE_DTYPE, {self._dtype}")
         key = block_key(self._producer, self._shard, self._blocks)
         header: dict[str, Any] = {
             "format": SHARD_FORMAT,

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, FormatError, InputError, Interrupted
+from xrdcommon.fields import SAMPLE_DTYPE, describe
 from xrdcommon.files import NO_SPACE, sha256_file, write_bytes
 from xrdcommon.fixed_sets.fixed_set import ZarrPatterns
 from xrdcommon.fixed_sets.format import ROWS_PER_SHARD
@@ -330,7 +331,7 @@ def freeze_table(
     }
     if limits != Limits():
         attributes["limits"] = asdict(limits)
-    job = {**attributes, "version": importlib.metadata.version("xrdstream")}
+    job = {**attributes, "version": importlib.metadata.version("xrdstream"), "fields": describe(SAMPLE_DTYPE)}
     with (
         stop_on_signals() as stop,
         FreezeFolder.hold(out, job, start_over=overwrite) as folder,

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError, XrdError
-from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE
+from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE, empty_samples
 from xrdcommon.files import write_bytes
 from xrdcommon.fixed_sets.format import ID_BYTES, encode_ids
 from xrdcommon.fixed_sets.writer import check_patterns, write_shard
@@ -176,6 +176,7 @@ def simulate_shard(task: ShardTask) -> Faults:
     simulator = simulator_of(task.settings)
     patterns = np.empty((task.n, task.settings.grid.n_points), dtype=PATTERN_DTYPE)
     outcome = np.zeros(task.n, dtype=OUTCOME_DTYPE)
+    outcome["sample"] = empty_samples(task.n)
     scratch = np.empty(task.settings.grid.n_points, dtype=np.float32)
     faults: Faults = {}
     n = 0

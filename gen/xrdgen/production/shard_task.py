@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from xrdcommon.errors import SpoolError
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import empty_samples
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.shards.format import BLOCK_ROWS
 from xrdcommon.spool.producer import Draft, finish_shard
@@ -128,6 +128,6 @@ def _write(draft: Draft, spool: Spool, order: ShardOrder, source: RowSource) -> 
         if abandon.is_set():
             raise _AbandonedError
         n = min(BLOCK_ROWS, order.rows - first)
-        samples = np.zeros(n, dtype=SAMPLE_DTYPE)
+        samples = empty_samples(n)
         source.fill(SampleIdentity(spool.root_seed, order.producer, order.shard, first), patterns[:n], samples)
         draft.writer.write_block(stored.convert(patterns[:n]), samples)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from xrdcommon import console
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import empty_samples
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.spool.spool import Spool
 
@@ -72,7 +72,7 @@ def main() -> None:
 
     spool = Spool.open(sys.argv[1])
     patterns = np.empty((1, spool.grid.n_points), dtype=np.float32)
-    samples = np.zeros(1, dtype=SAMPLE_DTYPE)
+    samples = empty_samples(1)
     CrystalRows(spool).fill(SampleIdentity(spool.root_seed, 0, 0, 0), patterns, samples)
 
 

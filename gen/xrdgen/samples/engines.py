@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import empty_samples
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.spool.spool import Spool
 
@@ -60,7 +60,7 @@ def redraw(spool: Spool, identity: SampleIdentity) -> Redrawn:
     if not 0 <= identity.index < rows:
         raise InputError(f"sample {identity}: index must be 0 to {rows - 1}, the rows of a shard of {spool.path}")
     patterns = np.empty((1, spool.grid.n_points), dtype=np.float32)
-    samples = np.zeros(1, dtype=SAMPLE_DTYPE)
+    samples = empty_samples(1)
     source = rows_of(configuration.engine)(spool)
     source.fill(identity, patterns, samples)
     return Redrawn(source.last_crystal(), patterns[0], samples[0])

@@ -32,7 +32,7 @@ class RowSource(Protocol):
         Args:
             first: identity of the first row; the others follow by index.
             patterns: (B, P) to be filled with values in [0, 1].
-            samples: (B,) records of `SAMPLE_DTYPE`, zero before.
+            samples: (B,) records of `fields.empty_samples`.
 
         """
 

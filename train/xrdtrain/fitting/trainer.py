@@ -16,7 +16,6 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted
-from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.files import write_json
 from xrdcommon.signals import StopRequest
 
@@ -105,7 +104,7 @@ class Trainer:
             self._waited = float(counters["waited"])
             self._saved_at = self.samples
             if self._ranks.leads:  # the sums of the other ranks are in these
-                self._fresh.restore(state["fresh"], SAMPLE_DTYPE)
+                self._fresh.restore(state["fresh"])
             generators = state["random"]
             if self._ranks.rank < len(generators):
                 checkpoint.restore_random_state(generators[self._ranks.rank], self._ranks.device)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError
+from xrdcommon.fields import SAMPLE_DTYPE, describe, described_dtype, known_fields
 from xrdcommon.files import NO_SPACE, write_bytes
 
 from xrdtrain.inference.classifier import rank_logits
@@ -83,15 +84,17 @@ class Fresh:
             (top.cpu(), probability.cpu(), torch.from_numpy(samples.view(np.uint8).reshape(len(samples), -1)))
             for top, probability, samples in self._recent
         ]
-        return {"sums": self._sums.cpu(), "recent": [list(part) for part in parts]}
+        recent = [list(part) for part in parts]
+        return {"sums": self._sums.cpu(), "recent": recent, "fields": describe(SAMPLE_DTYPE)}
 
-    def restore(self, state: dict[str, Any], dtype: np.dtype[np.void]) -> None:
-        """Put back what `state` returned."""
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned, here or in another version; what that one did not record has its default."""
+        dtype = described_dtype(state.get("fields"))
         self._sums.copy_(state["sums"])
         self._recent.clear()
         for top, probability, raw in state["recent"]:
             samples = np.ascontiguousarray(raw.cpu().numpy()).view(dtype).reshape(-1)
-            self._recent.append((top, probability, samples))
+            self._recent.append((top, probability, known_fields(samples)))
         self._n_recent = sum(len(part[2]) for part in self._recent)
 
 

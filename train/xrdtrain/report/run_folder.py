@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import FormatError, InputError, MissingFileError
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import known_fields
 from xrdcommon.files import read_json
 from xrdcommon.fixed_sets.format import decode_ids
 from xrdcommon.space_groups import N_GROUPS
@@ -159,8 +159,10 @@ def read_evaluation(path: Path) -> Evaluation:
     shapes = (content["top"].shape, content["top_probability"].shape, content["samples"].shape)
     if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][0] != n or shapes[2] != (n,) or shapes[0][1] < 1:
         raise FormatError(f"{path}: {n} labels, arrays of {shapes}: do not fit; run `xrdtrain evaluate` again")
-    if content["samples"].dtype != SAMPLE_DTYPE:
-        raise FormatError(f"{path}: records of another version; run `xrdtrain evaluate` again")
+    try:
+        samples = known_fields(content["samples"])
+    except FormatError as error:
+        raise FormatError(f"{path}: records of another version ({error}); run `xrdtrain evaluate` again") from error
     known = np.isin(content["top"], content["classes"]).all() and n > 0
     if not known or content["labels"].min() < 1 or content["labels"].max() > N_GROUPS:
         raise FormatError(f"{path}: labels or candidates are not space groups of the run; evaluate again")
@@ -170,6 +172,6 @@ def read_evaluation(path: Path) -> Evaluation:
         classes=np.sort(content["classes"].astype(np.int64)),
         top=content["top"].astype(np.int64),
         probability=content["top_probability"].astype(np.float64),
-        samples=content["samples"],
+        samples=samples,
         ids=decode_ids(content["ids"]) if "ids" in content and content["ids"].shape == (n, 64) else None,
     )
