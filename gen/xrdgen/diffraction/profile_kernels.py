@@ -1,20 +1,16 @@
-"""Kernels that turn reflection lines into a diffractogram: angles, heights, widths, Gaussian peaks, the scale.
+"""Kernels of the second stage: lines are added to a buffer that is not scaled, as Gaussians or pseudo-Voigts.
 
     symbol          variable            meaning                                                 reference
-    theta           -                   lambda = 2 d sin(theta), sin^2(theta) = lambda^2 s^2    Bragg's law
-    LP              -                   (1 + cos^2 2 theta) / (sin^2 theta cos theta)           Int. Tables C, 6.2
-    I               -                   area of a line: multiplicity |F|^2 LP                   pymatgen
-    FWHM            -                   K lambda / (L cos theta), on the 2 theta axis           Scherrer (1918); [P]
-    sigma           1 / sharpness       FWHM / sqrt(8 ln 2)                                     -
+    I               area                area of a line                                          `line_kernels`
+    sigma           1 / sharpness       FWHM / sqrt(8 ln 2)                                     `line_kernels`
     h               height              I / sigma, up to a factor that all lines share          -
     z               -                   (2 theta - position) / sigma                            -
     G               -                   exp(-z^2 / 2) / (sigma sqrt(2 pi))                      paper, section 2.2
     eta             lorentzian_fraction y = sum of I [(1 - eta) G + eta Lorentzian]             [W]
 
-[P] Patterson, Phys. Rev. 56 (1939) 978. [W] Wertheim et al., Rev. Sci. Instrum. 45 (1974) 1369.
+[W] Wertheim et al., Rev. Sci. Instrum. 45 (1974) 1369.
 
-Both parts of the pseudo-Voigt y have area 1 and the same FWHM; the Lorentzian is in `lorentzian_kernels`. The widths
-cancel in the heights: I / sigma is multiplicity |F|^2 (1 + cos^2 2 theta) / sin^2 theta.
+Both parts of the pseudo-Voigt y have area 1 and the same FWHM; the Lorentzian is in `lorentzian_kernels`.
 
 A Gaussian is drawn as far as it is above FAINTEST of the highest line that the grid shows: |z| < sqrt(2 ln(h /
 FAINTEST)), which is CUTOFF for that line and less for all others. It is drawn in blocks of LANES grid points, which the
@@ -34,7 +30,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdgen.diffraction.reach_kernels import CUTOFF, FLANK_END, FWHM_TO_SIGMA, Instrument
+from xrdgen.diffraction.reach_kernels import CUTOFF, FLANK_END
 from xrdgen.jit import fast_kernel, kernel
 
 FAINTEST = math.exp(-0.5 * CUTOFF * CUTOFF)
@@ -42,9 +38,6 @@ FAINTEST = math.exp(-0.5 * CUTOFF * CUTOFF)
 
 WEAKEST = 1e-7
 """Lorentzians lower than this share of the largest height are left out (systematically absent lines are 1e-30)."""
-
-ABSENT = 1e-20
-"""Lines with less than this share of F(000)^2 are systematically absent (rounding leaves about 1e-30)."""
 
 FLANK = 4.0
 """Lines outside the grid that are higher than this times what the grid shows are drawn with the exact exponential."""
@@ -69,95 +62,30 @@ def _exp_coefficients() -> tuple[float, ...]:
     return tuple(float(c) for c in fit)
 
 
-def _arcsine_coefficients() -> tuple[float, ...]:
-    """Fit arcsin(sqrt u) / sqrt u on [0, 1/2], lowest power first; its error is under 1e-11."""
-    u = (np.cos(np.linspace(1e-6, np.pi - 1e-6, 400)) + 1.0) / 4.0
-    fit = np.polynomial.Chebyshev.fit(u, np.arcsin(np.sqrt(u)) / np.sqrt(u), 13, domain=[0.0, 0.5])
-    return tuple(float(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef)
-
-
 _E1, _E2, _E3, _E4 = (np.float32(c) for c in _exp_coefficients())
-_A0, _A1, _A2, _A3, _A4, _A5, _A6, _A7, _A8, _A9, _A10, _A11, _A12, _A13 = _arcsine_coefficients()
 
 Reals = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 
-# fast: a polynomial without cancellation; u is never NaN
+# fast: products
 @fast_kernel
-def arcsine(x: float, u: float) -> float:
-    """Return arcsin(x) for x in [0, sqrt(1/2)], given u = x^2 as well."""
-    p = _A13
-    p = p * u + _A12
-    p = p * u + _A11
-    p = p * u + _A10
-    p = p * u + _A9
-    p = p * u + _A8
-    p = p * u + _A7
-    p = p * u + _A6
-    p = p * u + _A5
-    p = p * u + _A4
-    p = p * u + _A3
-    p = p * u + _A2
-    p = p * u + _A1
-    p = p * u + _A0
-    return p * x
-
-
-# fast: no sums; sin^2(theta) lies inside (0, 1), so nothing is divided by zero
-@fast_kernel
-def bragg_lines(
-    s_squared: Reals,
-    multiplicity: NDArray[np.int64],
-    f_squared: Reals,
-    instrument: Instrument,
-    crystallite_size: float,
-    centre: Reals,
-    sharpness: Reals,
-    height: Reals,
-) -> None:
-    """Fill position (grid steps from the first point), 1 / sigma (1 / step) and height of lines, (R,) each.
-
-    Args:
-        s_squared: (R,) (sin(theta) / lambda)^2 in 1/Å^2.
-        multiplicity: (R,).
-        f_squared: (R,) |F|^2.
-        instrument: see `Instrument`.
-        crystallite_size: L in Å.
-        centre: (R,) filled.
-        sharpness: (R,) filled.
-        height: (R,) filled, multiplicity |F|^2 (1 + cos^2 2 theta) / sin^2 theta.
-
-    """
-    wavelength_squared = instrument.wavelength * instrument.wavelength
-    first = instrument.two_theta_min / instrument.step
-    steps_per_radian = 180.0 / math.pi / instrument.step
-    sharpness_at_zero = crystallite_size / (
-        instrument.scherrer_constant * instrument.wavelength * FWHM_TO_SIGMA * steps_per_radian
-    )
-    for i in range(s_squared.size):
-        sin_squared = wavelength_squared * s_squared[i]
-        cos_squared = 1.0 - sin_squared
-        sine, cosine = math.sqrt(sin_squared), math.sqrt(cos_squared)
-        # above 45 degrees theta = pi / 2 - arcsin(cos theta)
-        half = arcsine(min(sine, cosine), min(sin_squared, cos_squared))
-        theta = half if sin_squared <= 0.5 else 0.5 * math.pi - half
-        cos_two_theta = cos_squared - sin_squared
-        centre[i] = 2.0 * theta * steps_per_radian - first
-        sharpness[i] = sharpness_at_zero * cosine
-        height[i] = multiplicity[i] * f_squared[i] * (1.0 + cos_two_theta * cos_two_theta) / sin_squared
+def line_heights(area: Reals, sharpness: Reals, height: Reals) -> None:
+    """Fill the heights (R,) of Gaussians of some areas and sharpness, up to a factor that all lines share."""
+    for i in range(area.size):
+        height[i] = area[i] * sharpness[i]
 
 
 @kernel
-def largest_visible_height(centre: Reals, sharpness: Reals, height: Reals, absent: float, n_points: int) -> float:
+def largest_visible_height(centre: Reals, sharpness: Reals, height: Reals, n_points: int) -> float:
     """Return the largest Gaussian value of single lines on the grid, 0 if no line is within CUTOFF sigma of it.
 
-    Lines beside the grid count with their flank at its edge; lines up to the height `absent` are none.
+    Lines beside the grid count with their flank at its edge; lines of height 0 are none.
     """
     largest = 0.0
     seen = False
     for i in range(height.size):
-        if height[i] <= absent:
+        if height[i] <= 0.0:
             continue
         outside = max(-centre[i], centre[i] - (n_points - 1))
         if outside <= 0.0:
@@ -254,28 +182,3 @@ def add_gaussians(y: Singles, centre: Reals, sharpness: Reals, height: Reals, un
                 add_flank(y, centre[i], sharpness[i], height[i] * scale)
             else:
                 add_gaussian(y, centre[i], sharpness[i], height[i] * scale, half_width[i])
-
-
-# fast: the maximum of finite numbers does not depend on the order
-@fast_kernel
-def scale_to_unit_maximum(y: Singles, out: Singles) -> bool:
-    """Write the grid points of the work array to out (P,), divided by their maximum; False if all are zero.
-
-    Numbers that are not negative have the order of their bits, and the maximum of integers needs no care for NaN.
-    """
-    grid = y[LANES : LANES + out.size]
-    bits = grid.view(np.int32)
-    largest_bits = np.int32(0)
-    for i in range(bits.size):
-        largest_bits = max(largest_bits, bits[i])
-    if largest_bits == 0:
-        out[:] = 0.0
-        return False
-    largest = np.empty(1, np.int32)
-    largest[0] = largest_bits
-    one = np.float32(1.0)
-    # x (1 / x) may be rounded to less than 1: a little more, and no more than 1
-    factor = np.float32(1.0 + 2.0**-22) / largest.view(np.float32)[0]
-    for i in range(out.size):
-        out[i] = min(grid[i] * factor, one)
-    return True

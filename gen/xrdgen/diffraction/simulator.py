@@ -23,8 +23,8 @@ from xrdgen.diffraction import validation_kernels as check
 from xrdgen.diffraction.faults import check_shapes, describe_fault, describe_missing_reflections
 from xrdgen.diffraction.form_factors import form_factor_table, has_form_factor
 from xrdgen.diffraction.group_tables import GroupTables, group_tables
+from xrdgen.diffraction.line_kernels import ABSENT
 from xrdgen.diffraction.peaks import Diffractogram, Peaks
-from xrdgen.diffraction.profile_kernels import ABSENT
 from xrdgen.diffraction.reach_kernels import Instrument, d_star_squared_limits
 from xrdgen.diffraction.settings import ANGSTROMS_PER_NM, CU_K_ALPHA_1, SimulationSettings, check_fraction
 from xrdgen.diffraction.simulation_kernels import simulate_pattern

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from xrdgen.diffraction import (
     atom_sum_kernels,
+    line_kernels,
     phase_kernels,
+    points_kernels,
     profile_kernels,
     reach_kernels,
     reflection_kernels,
@@ -199,26 +201,44 @@ def test_form_factors_begin_at_the_number_of_electrons():
 
 def test_arcsine(form):
     u = np.linspace(0.0, 0.5, 1001)
-    values = [form(profile_kernels.arcsine)(np.sqrt(value), value) for value in u]
+    values = [form(line_kernels.arcsine)(np.sqrt(value), value) for value in u]
     np.testing.assert_allclose(values, np.arcsin(np.sqrt(u)), atol=1e-10)
 
 
-def test_angles_heights_and_widths_of_lines(form):
+def test_angles_areas_and_widths_of_lines(form):
     two_theta = np.array([0.5, 5.0, 45.0, 89.999, 90.001, 120.0, 175.0])
     theta = np.radians(two_theta / 2.0)
     wavelength = 1.5406
+    s_squared = (np.sin(theta) / wavelength) ** 2
     instrument = reach_kernels.Instrument(wavelength, 0.9, 5.0, 90.0, 0.02)
-    centre, sharpness, height = np.empty(7), np.empty(7), np.empty(7)
+    lines = form(line_kernels.empty_lines)(7)
     multiplicity, f_squared = np.arange(1, 8), np.linspace(3.0, 4.0, 7)
-    form(profile_kernels.bragg_lines)(
-        (np.sin(theta) / wavelength) ** 2, multiplicity, f_squared, instrument, 500.0, centre, sharpness, height
-    )
-    np.testing.assert_allclose(5.0 + 0.02 * centre, two_theta, atol=1e-8)
+    angle = np.empty(7)
+    form(line_kernels.bragg_angles)(s_squared, wavelength, angle)
+    np.testing.assert_allclose(angle, theta, atol=1e-10)
+    form(line_kernels.grid_positions)(angle, instrument, lines.centre)
+    np.testing.assert_allclose(5.0 + 0.02 * lines.centre, two_theta, atol=1e-8)
     lorentz_polarisation = (1.0 + np.cos(2.0 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
+    form(line_kernels.line_areas)(s_squared, multiplicity, f_squared, wavelength, 0.0, lines.area)
+    np.testing.assert_allclose(lines.area, multiplicity * f_squared * lorentz_polarisation, rtol=1e-10)
     sigma = np.degrees(0.9 * wavelength / (500.0 * np.cos(theta))) / np.sqrt(8.0 * np.log(2.0))
-    np.testing.assert_allclose(0.02 / sharpness, sigma, rtol=1e-10)
-    area = multiplicity * f_squared * lorentz_polarisation
-    np.testing.assert_allclose(height / height[0], (area / sigma) / (area / sigma)[0], rtol=1e-10)
+    form(line_kernels.scherrer_sharpness)(s_squared, wavelength, instrument, 500.0, lines.sharpness)
+    np.testing.assert_allclose(0.02 / lines.sharpness, sigma, rtol=1e-10)
+    height = np.empty(7)
+    form(profile_kernels.line_heights)(lines.area, lines.sharpness, height)
+    np.testing.assert_allclose(height / height[0], (lines.area / sigma) / (lines.area / sigma)[0], rtol=1e-10)
+
+
+def test_absent_lines_have_no_area(form):
+    """What rounding leaves of a systematically absent line does not depend on the angle or the multiplicity."""
+    s_squared = np.array([0.01, 0.1, 0.2])
+    area = np.empty(3)
+    forward = form(line_kernels.forward_intensity)(np.array([26, 8]), np.array([0.5, 0.25]), 8)
+    assert forward == pytest.approx((26 * 0.5 * 8 + 8 * 0.25 * 8) ** 2)
+    f_squared = np.array([1e-27, 1.0, 1e-26]) * forward
+    form(line_kernels.line_areas)(s_squared, np.full(3, 48), f_squared, 1.5406, line_kernels.ABSENT * forward, area)
+    assert area[1] > 0.0
+    assert area[0] == area[2] == 0.0
 
 
 @pytest.mark.parametrize("sigma", [0.4, 3.3, 25.0, 400.0])
@@ -253,10 +273,10 @@ def test_scaling_finds_the_maximum_wherever_it_is(form, n_points):
         y[:lanes] = y[-lanes:] = 99.0  # beyond the grid: not looked at
         y[lanes + place] = 5.0
         out = np.empty(n_points, dtype=np.float32)
-        assert form(profile_kernels.scale_to_unit_maximum)(y, out)
+        assert form(points_kernels.scale_to_unit_maximum)(y, out)
         np.testing.assert_allclose(out, y[lanes:-lanes] / 5.0, rtol=1e-6)
     out = np.full(n_points, 3.0, dtype=np.float32)
-    assert not form(profile_kernels.scale_to_unit_maximum)(np.zeros(n_points + 2 * lanes, dtype=np.float32), out)
+    assert not form(points_kernels.scale_to_unit_maximum)(np.zeros(n_points + 2 * lanes, dtype=np.float32), out)
     assert (out == 0.0).all()
 
 

@@ -20,9 +20,9 @@ from xrdgen.diffraction.simulator import Simulator
 from xrdgen.embedded import resolve
 from xrdgen.reference.diffraction import ReferenceSimulator
 from xrdgen.reference.generator import ReferenceGenerator
-from xrdgen.reference.rows import ReferenceRows
 from xrdgen.samples.config import STATISTICS_FILE, ProductionConfig
 from xrdgen.samples.engines import redraw
+from xrdgen.samples.reference_rows import ReferenceRows
 from xrdgen.samples.rows import CrystalRows
 from xrdgen.statistics.model import Statistics
 
