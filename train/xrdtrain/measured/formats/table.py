@@ -1,0 +1,176 @@
+"""Numbers in text: separators, decimal commas, headers, footers, missing values, several blocks.
+
+# L lines, R rows of a block, C columns
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from xrdcommon.errors import FormatError
+
+COMMENTS = ("#", "!", "'", ";", "*", "//", "@", "%", "_")
+SAMPLE = 400
+"""Lines by which separators are recognised."""
+
+LEAST_ROWS = 2
+_NUMBERLIKE = re.compile(r'^\s*"?[+-]?(\d|[.,]\d)')
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How numbers stand in lines: separator (None for blanks) and decimal mark."""
+
+    separator: str | None
+    decimal: str
+
+    def words(self, line: str) -> list[str]:
+        """Return the cells of a line, empty ones at its end dropped."""
+        cells = line.split(self.separator)
+        cells = [cell.strip().strip('"').strip() for cell in cells]
+        while cells and not cells[-1]:
+            cells.pop()
+        return cells
+
+    def number(self, cell: str) -> float | None:
+        """Return a cell's number, None where it is none."""
+        if "_" in cell or (self.decimal == "," and "." in cell):
+            return None
+        text = cell.replace(",", ".") if self.decimal == "," else cell
+        try:
+            return float(text)
+        except ValueError:
+            pass  # perhaps Fortran's exponent
+        try:
+            return float(text.upper().replace("D", "E", 1)) if re.fullmatch(r"[-+\d.]+[dD][-+]?\d+", text) else None
+        except ValueError:
+            return None
+
+    def row(self, line: str) -> list[float] | None:
+        """Return the numbers of a line, None where a cell is no number or none is there."""
+        values = [self.number(cell) for cell in self.words(line)]
+        numbers = [value for value in values if value is not None]
+        return numbers if numbers and len(numbers) == len(values) else None
+
+
+DIALECTS = (
+    Dialect(None, "."),
+    Dialect(",", "."),
+    Dialect(";", "."),
+    Dialect(";", ","),
+    Dialect("\t", ","),
+    Dialect(None, ","),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of numbers that belong together.
+
+    Attributes:
+        rows: (R) rows of C numbers.
+        lines: line number of each row, counted from 1.
+        before: the lines of text above it.
+        short_end: what stood on a last line that was cut short, '' where none was.
+
+    """
+
+    rows: list[list[float]]
+    lines: list[int]
+    before: list[str]
+    short_end: str = ""
+
+
+def recognise_dialect(lines: list[str]) -> Dialect:
+    """Return the dialect in which most lines that begin with a number are rows, rows of two columns or more first."""
+    begun = [line for line in lines if _NUMBERLIKE.match(line)]
+    sample = begun[:: max(1, len(begun) // SAMPLE)]
+
+    def fit(dialect: Dialect) -> tuple[int, int]:
+        lengths = [len(row) for row in map(dialect.row, sample) if row is not None]
+        return sum(length > 1 for length in lengths), len(lengths)
+
+    return max(DIALECTS, key=lambda dialect: (fit(dialect), -DIALECTS.index(dialect)))
+
+
+def blocks(lines: list[str], dialect: Dialect, path: Path) -> tuple[list[Block], list[str]]:
+    """Part lines into blocks of rows with the text above each, and the text below the last.
+
+    Raises:
+        FormatError: a row inside a block lacks a value (names the line).
+
+    """
+    found: list[Block] = []
+    text: list[str] = []
+    rows: list[list[float]] = []
+    numbers: list[int] = []
+    before: list[str] = []
+    broken: tuple[int, str] | None = None
+
+    def close() -> None:
+        nonlocal rows, numbers, before, broken
+        if rows:
+            found.append(Block(rows, numbers, before, "" if broken is None else broken[1]))
+        rows, numbers, before, broken = [], [], [], None
+
+    for number, line in enumerate(lines, 1):
+        stripped = line.strip("\x1a\f ")
+        if not stripped.strip():
+            continue
+        row = None if stripped.lstrip().startswith(COMMENTS) else dialect.row(stripped)
+        if row is not None and broken is not None:
+            _refuse(path, *broken)
+        if row is not None:
+            if not rows:
+                before, text = text, []
+            rows.append(row)
+            numbers.append(number)
+        elif rows and not stripped.lstrip().startswith(COMMENTS) and _NUMBERLIKE.match(stripped):
+            if broken is not None:
+                _refuse(path, *broken)
+            broken = (number, line.strip())
+        else:
+            close()
+            text.append(line)
+    close()
+    return found, text
+
+
+def _refuse(path: Path, number: int, line: str) -> None:
+    """Refuse a line that is no row.
+
+    Raises:
+        FormatError: always.
+
+    """
+    raise FormatError(
+        f"{path}: line {number}: '{line[:40]}' is no row of numbers, a value is missing or damaged; "
+        "write the value or delete the line"
+    )
+
+
+def even(block: Block, path: Path, lines_of_file: list[str]) -> tuple[Block, int]:
+    """Return a block whose rows have the same number of columns, and that number.
+
+    Rows of one number above rows of more (a count of points) are dropped; a last row that is cut short, too.
+
+    Raises:
+        FormatError: a row inside has fewer columns (names the line).
+
+    """
+    rows, lines, end = block.rows, block.lines, block.short_end
+    columns = Counter(map(len, rows)).most_common(1)[0][0]
+    first = 0
+    while first < min(3, len(rows) - 1) and len(rows[first]) < min(columns, 2):
+        first += 1
+    rows, lines = rows[first:], lines[first:]
+    if len(rows) > LEAST_ROWS and len(rows[-1]) < columns:
+        end = " ".join(f"{value:g}" for value in rows[-1])
+        rows, lines = rows[:-1], lines[:-1]
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) < columns:
+            _refuse(path, line, lines_of_file[line - 1].strip())
+    return Block([row[:columns] for row in rows], lines, block.before, end), columns

@@ -1,0 +1,194 @@
+"""Columns of text: .xy, .xye, .csv, .txt, .dat, .prn, .asc and whatever else holds numbers in lines.
+
+# M points
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from xrdcommon.errors import FormatError
+
+from xrdtrain.measured.formats import words
+from xrdtrain.measured.formats.guard import decode
+from xrdtrain.measured.formats.table import Block, Dialect, blocks, even, recognise_dialect
+from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
+
+LEAST_SCAN = 10
+"""Rows that make a block a scan of its own."""
+
+LONGEST_NAME = 32
+"""Characters; longer cells are sentences, not names of columns."""
+
+MOST_POINTS = 2_000_000
+_KEY = re.compile(r"^\s*[*#;]?\s*\*?(START|STEP|STOP|COUNT)\s*[=:,\s]\s*\"?([-+\d.]+)", re.IGNORECASE)
+
+
+def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
+    """Read columns of text.
+
+    Raises:
+        FormatError: no rows of numbers, a missing value, an axis that must be asked for, neutrons.
+
+    """
+    lines = decode(content).splitlines()
+    if len(lines) > MOST_POINTS:
+        raise FormatError(f"{path}: {len(lines):,} lines, more than any powder scan; export the one scan alone")
+    if not any(line.strip() for line in lines):
+        raise FormatError(f"{path}: shape (0, 1): an empty file; give two columns, 2theta and intensity")
+    dialect = recognise_dialect(lines)
+    found, below = blocks(lines, dialect, path)
+    if not found:
+        raise FormatError(
+            f"{path}: not a pattern (no line of numbers); give two columns, 2theta in degrees and intensity"
+        )
+    header = [line for block in found for line in block.before] + below
+    text = "\n".join(header)
+    if words.names_neutrons(text):
+        raise FormatError(f"{path}: the header names neutrons; the networks know X-ray intensities only")
+    stepped = _stepped(found, lines, dialect)
+    if stepped is not None:
+        return Scan(*stepped, radiation=words.radiation_in(text), axis=Axis.TWO_THETA, axis_from="start and step")
+    scans = [block for block in found if len(block.rows) >= LEAST_SCAN] or [max(found, key=lambda b: len(b.rows))]
+    chosen = _choose(scans, options, path)
+    above = [line for block in found[: found.index(chosen) + 1] for line in block.before]
+    return _columns(chosen, lines, above, text, path, options, dialect, len(scans))
+
+
+def _choose(scans: list[Block], options: ReadOptions, path: Path) -> Block:
+    """Return the scan asked for, the first by default.
+
+    Raises:
+        FormatError: no such scan.
+
+    """
+    number = options.scan or 1
+    if not 1 <= number <= len(scans):
+        raise FormatError(f"{path}: holds {len(scans)} scans, --scan {number} is none of them")
+    return scans[number - 1]
+
+
+def _stepped(
+    found: list[Block], lines: list[str], dialect: Dialect
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Read intensities alone below a first angle, a step and a last angle (DBWS, FullProf, Rigaku's text export)."""
+    keys: dict[str, float] = {}
+    for line in lines[:500]:
+        match = _KEY.match(line)
+        if match is not None:
+            keys.setdefault(match[1].upper(), float(match[2]))
+    main = max(found, key=lambda block: len(block.rows))
+    rows = main.rows
+    if not {"START", "STEP", "STOP"} <= keys.keys():
+        # the limits are the first row, or the first three numbers of a title line above the rows
+        limits = rows[0] if len(rows[0]) == 3 else None
+        if limits is None and main.before:
+            cells = [dialect.number(cell) for cell in main.before[-1].split()[:3]]
+            limits = [cell for cell in cells if cell is not None]
+            if len(limits) != 3:
+                return None
+        elif limits is not None:
+            rows = rows[1:]
+        if limits is None:
+            return None
+        keys = dict(zip(("START", "STEP", "STOP"), limits, strict=True))
+    if not (keys["STEP"] > 0.0 and 0.0 <= keys["START"] < keys["STOP"] <= 180.0):
+        return None
+    values = np.array([value for row in rows for value in row], dtype=np.float64)
+    points = round((keys["STOP"] - keys["START"]) / keys["STEP"]) + 1
+    if len(values) < LEAST_SCAN or not points - 1 <= len(values) <= points + 9:
+        return None  # rows of columns, then
+    x: NDArray[np.float64] = keys["START"] + keys["STEP"] * np.arange(min(points, len(values)), dtype=np.float64)
+    return x, values[: len(x)]
+
+
+def _names(before: list[str], columns: int, dialect: Dialect) -> list[str]:
+    """Return the names of the columns, [] where the line above them does not name each."""
+    for line in reversed(before[-3:]):
+        text = line.strip().lstrip("#!'%;*@ ").strip()
+        for cells in (
+            [cell.strip().strip('"') for cell in line.split(dialect.separator)] if dialect.separator else [],
+            [cell.strip() for cell in re.split(r"\t|\s{2,}|[,;]", text)],
+            text.split(),
+        ):
+            named = len(cells) == columns and columns > 1 and max(map(len, cells)) <= LONGEST_NAME
+            if named and not re.search(r"\bnot\b", text) and any(words.axis_of_name(cell)[0] for cell in cells):
+                return cells
+    return []
+
+
+def _columns(
+    block: Block,
+    lines: list[str],
+    before: list[str],
+    text: str,
+    path: Path,
+    options: ReadOptions,
+    dialect: Dialect,
+    n_scans: int,
+) -> Scan:
+    """Choose the columns of a block and say what they are."""
+    short = block.short_end
+    block, columns = even(block, path, lines)
+    remarks: list[str] = []
+    if short or block.short_end:
+        remarks.append("the last line is cut short and was left out")
+    values = np.array(block.rows, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values[:, :2]).all(axis=1))
+    if len(bad):
+        raise FormatError(f"{path}: values that are not finite (line {block.lines[bad[0]]}); remove them")
+    radiation = words.radiation_in(text)
+    if columns == 1:
+        return Scan(np.empty(0), values[:, 0], radiation=radiation, scans=n_scans, remarks=tuple(remarks))
+    names = _names(before, columns, dialect)
+    axis: Axis | None = None
+    certain, said = False, ""
+    at, intensity_at = 0, 1
+    if options.columns is not None:
+        at, intensity_at = (place - 1 for place in options.columns)
+        if max(at, intensity_at) >= columns:
+            raise FormatError(f"{path}: {columns} columns; --columns {at + 1},{intensity_at + 1} is not among them")
+        if names:
+            axis, certain = words.axis_of_name(names[at])
+            said = names[at]
+    elif names:
+        known = [(place, *words.axis_of_name(name)) for place, name in enumerate(names)]
+        named = [item for item in known if item[1] is not None]
+        at, axis, certain = next((item for item in named if item[1] is Axis.TWO_THETA), named[0])
+        said = names[at]
+        named_intensity = [
+            place for place, name in enumerate(names)
+            if place != at and words.INTENSITY.search(name) and not words.ESD.search(name)
+        ]  # fmt: skip
+        intensity_at = named_intensity[0] if named_intensity else next(c for c in range(columns) if c != at)
+    elif columns >= 3 and _counts_points(values[:, 0]) and (np.diff(values[:, 1]) > 0).all():
+        at, intensity_at = 1, 2
+        remarks.append("the first column counts the points; the second was taken as 2theta, the third as intensity")
+    if axis is None:
+        hint = words.doubtful_axis(before)
+        if hint is not None:
+            axis, said = hint
+    if axis is not None and not certain and axis is not Axis.TWO_THETA and options.axis is None:
+        raise FormatError(
+            f"{path}: '{said[:60]}' hints that the axis is {axis.value}, not 2theta in degrees; "
+            f"say what it is with --axis {axis.value} or --axis 2theta"
+        )
+    esd = None
+    esd_at = next((place for place, name in enumerate(names) if words.ESD.search(name)), None)
+    if esd_at is None and not names and columns == 3 and path.suffix.lower() == ".xye":
+        esd_at = 2
+    if esd_at is not None and esd_at not in (at, intensity_at) and (values[:, esd_at] > 0).all():
+        esd = values[:, esd_at]
+    if n_scans > 1 and options.scan is None:
+        remarks.append(f"holds {n_scans} scans, the first was read; choose with --scan")
+    return Scan(
+        values[:, at], values[:, intensity_at], esd, axis, said, radiation, n_scans, tuple(remarks)
+    )  # fmt: skip
+
+
+def _counts_points(column: NDArray[np.float64]) -> bool:
+    """Return whether a column is 0, 1, 2, ... or 1, 2, 3, ..."""
+    return bool(len(column) > 2 and column[0] in (0.0, 1.0) and (np.diff(column) == 1.0).all())

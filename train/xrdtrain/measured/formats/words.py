@@ -1,0 +1,123 @@
+"""What headers say in words: the wavelength, the anode, what the axis is, whether it was neutrons."""
+
+from __future__ import annotations
+
+import re
+
+from xrdtrain.measured.emission import HC, LONGEST, SHORTEST, Radiation, anodes, of_anode, of_wavelengths
+from xrdtrain.measured.pattern import Axis
+
+_NUMBER = r"(\d*[.,]\d+|\d+)"
+_WAVELENGTH = re.compile(
+    rf"(?:wave[\s_-]*length|lambda|λ|\bwl)[^\d\n]{{0,40}}?[12]?[^\d\n]{{0,12}}?(?<![\d.,]){_NUMBER}\s*(nm|pm|å|a\b|ang)?",
+    re.IGNORECASE,
+)
+_K_ALPHA_NUMBER = re.compile(
+    rf"k[\s_-]*(?:alpha|α)[\s_-]*([12])[^\d\n]{{0,24}}{_NUMBER}\s*(nm|pm|å|a\b|ang)?", re.IGNORECASE
+)
+_ENERGY = re.compile(rf"energy[^\d\n]{{0,20}}{_NUMBER}\s*kev", re.IGNORECASE)
+_SYMBOLS = "|".join(anodes())
+_LINE = re.compile(rf"\b({_SYMBOLS})[\s_-]*K[\s_-]*(?:alpha|α|a)[\s_-]*([12])?(?![\d.])", re.IGNORECASE)
+_ANODE = re.compile(rf"(?:anode|target|tube|radiation|source)[^A-Za-z\n]{{0,12}}(?:material|name|element)?"
+                    rf"[^A-Za-z\n]{{0,12}}\b({_SYMBOLS})\b", re.IGNORECASE)  # fmt: skip
+_NEUTRON = re.compile(r"\bneutrons?\b|time[\s-]*of[\s-]*flight|\btof\b", re.IGNORECASE)
+_THETA = r"(?:theta|th|tht)\b"
+_TWO_THETA = re.compile(rf"(?:2|two)[\s_*·.\-]*(?:{_THETA}|theta)|\bt+theta|\btth\b|\b2th", re.IGNORECASE)
+_COUPLED = re.compile(r"(?:(?:2|two)[\s_*-]*)?theta[\s]*[/\-:][\s]*(?:(?:2|two)[\s_*-]*)?theta", re.IGNORECASE)
+_ONLY_THETA = re.compile(r"^[\W_]*(?:theta|th)\b(?!\s*[:=/\-])|not\s+(?:2|two)[\s_-]*theta", re.IGNORECASE)
+_Q = re.compile(r"^[\W_]*q\b|^[\W_]*q[\s_(\[/]|scattering vector|momentum transfer", re.IGNORECASE)
+_D = re.compile(r"^[\W_]*d[\s_-]*(?:spacing|space|value|hkl|\(|\[|/|å|$)|^[\W_]*d\b", re.IGNORECASE)
+_S = re.compile(r"sin\s*\(?\s*theta\s*\)?\s*/\s*lambda", re.IGNORECASE)
+_RADIANS = re.compile(r"\brad(?:ians?)?\b", re.IGNORECASE)
+_CENTI = re.compile(r"centi|0\.01\s*deg|1/100", re.IGNORECASE)
+_NANOMETRES = re.compile(r"nm", re.IGNORECASE)
+_ANGSTROMS = re.compile(r"å|ang|\ba\b|a\^?-1|/a", re.IGNORECASE)
+_ANGLE = re.compile(r"\bangle|\bpos(?:ition)?\b|degree", re.IGNORECASE)
+_SCALE = {"nm": 10.0, "pm": 0.01}
+INTENSITY = re.compile(
+    r"^[\W_]*(?:i|y|int|intensity|intensities|counts?|cps|iobs|yobs|y_?obs|net|signal|i\(.*\))(?:\b|_|$)|counts|intensit",
+    re.IGNORECASE,
+)
+ESD = re.compile(r"\besd\b|sigma|error|\bsig\b|std|uncert|^[\W_]*[de]i$", re.IGNORECASE)
+
+
+def plain(text: str) -> str:
+    """Return text with the Greek letter theta spelt out."""
+    return text.replace("θ", "theta").replace("ϑ", "theta").replace("Θ", "theta").replace("Q̲", "Q")
+
+
+def names_neutrons(text: str) -> bool:
+    """Return whether a header says that the radiation was neutrons."""
+    return _NEUTRON.search(text) is not None
+
+
+def _angstroms(number: str, unit: str | None) -> float | None:
+    """Return a wavelength in Å, None where it cannot be one."""
+    value = float(number.replace(",", ".")) * _SCALE.get((unit or "").lower(), 1.0)
+    return value if SHORTEST <= value <= LONGEST else None
+
+
+def radiation_in(text: str, source: str = "the file") -> Radiation | None:
+    """Return the radiation that a header names, None where it names none."""
+    named = _LINE.search(text) or _ANODE.search(text)
+    anode = None if named is None else named[1].capitalize()
+    first: dict[str, float] = {}
+    for match in _K_ALPHA_NUMBER.finditer(text):
+        value = _angstroms(match[2], match[3])
+        if value is not None:
+            first.setdefault(match[1], value)
+    if "1" in first:
+        return of_wavelengths(tuple(first[key] for key in sorted(first)), source, anode)
+    for match in _WAVELENGTH.finditer(text):
+        value = _angstroms(match[1], match[2])
+        if value is not None:
+            return of_wavelengths((value,), source, anode)
+    energy = _ENERGY.search(text)
+    if energy is not None:
+        value = HC / float(energy[1].replace(",", "."))
+        if SHORTEST <= value <= LONGEST:
+            return of_wavelengths((value,), source)
+    if anode is None:
+        return None
+    line = _LINE.search(text)
+    if line is not None and line[2] is not None:
+        return Radiation((anodes()[anode][int(line[2]) - 1],), source, anode)
+    return of_anode(anode, source)
+
+
+def axis_of_name(name: str) -> tuple[Axis | None, bool]:
+    """Return what a column's name says it is, and whether that is beyond doubt (else it is to be asked)."""
+    name = plain(name)
+    if _S.search(name):
+        return Axis.S, True
+    if _TWO_THETA.search(name):
+        if _RADIANS.search(name):
+            return Axis.RADIANS, True
+        return (Axis.CENTIDEGREES if _CENTI.search(name) else Axis.TWO_THETA), True
+    if _Q.search(name):
+        if _NANOMETRES.search(name):
+            return Axis.Q_NM, True
+        return Axis.Q, _ANGSTROMS.search(name) is not None
+    if _ONLY_THETA.search(name):
+        return (Axis.THETA_RADIANS if _RADIANS.search(name) else Axis.THETA), False
+    if _D.search(name) and not re.match(r"^[\W_]*d[\W_]*i\b", name, re.IGNORECASE):
+        return Axis.D, "spac" in name.lower() or _ANGSTROMS.search(name) is not None
+    if _RADIANS.search(name):
+        return Axis.RADIANS, False
+    return (Axis.TWO_THETA, True) if _ANGLE.search(name) else (None, False)
+
+
+def doubtful_axis(lines: list[str]) -> tuple[Axis, str] | None:
+    """Return an axis other than 2theta that free lines of a header hint at, with the line; None where none does."""
+    for line in lines:
+        text = _COUPLED.sub(" ", plain(line)).strip()
+        if _ONLY_THETA.search(text):
+            return Axis.THETA, line.strip()
+        short = len(text) <= 60
+        if short and re.search(r"\bq\b\s*[(\[/,]", text, re.IGNORECASE) and "2theta" not in text.lower():
+            return (Axis.Q_NM if _NANOMETRES.search(text) else Axis.Q), line.strip()
+        if short and re.search(r"\bd[\s-]*spacing", text, re.IGNORECASE) and not _TWO_THETA.search(text):
+            return Axis.D, line.strip()
+        if short and _RADIANS.search(text):
+            return Axis.RADIANS, line.strip()
+    return None

@@ -1,0 +1,129 @@
+"""Read a measured pattern: the file's columns, brought to 2theta and s, with its radiation.
+
+# M points
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from xrdcommon.errors import FormatError, InputError
+
+from xrdtrain.measured import axes
+from xrdtrain.measured.emission import Radiation
+from xrdtrain.measured.formats.guard import read_bytes
+from xrdtrain.measured.formats.recognise import read_scan
+from xrdtrain.measured.pattern import Axis, MeasuredPattern, ReadOptions, Scan
+
+MOSTLY_NEGATIVE = 0.5
+"""Depth of the deepest point below zero, of the maximum, beyond which intensities are no counts."""
+
+TURNED = "turned round"
+
+
+def read_measured(path: Path, options: ReadOptions | None = None) -> MeasuredPattern:
+    """Read one pattern of one file, of any format that `recognise` knows.
+
+    Args:
+        path: the file.
+        options: what the user says about it.
+
+    Raises:
+        MissingFileError: no such file.
+        FormatError, InputError: not a powder pattern of X-rays; says what it is and what helps.
+
+    """
+    options = options or ReadOptions()
+    return finish(read_scan(read_bytes(path), path, options), path, options)
+
+
+def finish(scan: Scan, path: Path, options: ReadOptions) -> MeasuredPattern:
+    """Bring the columns of a file to 2theta and s.
+
+    Raises:
+        FormatError, InputError: an axis, order or intensities that are no pattern.
+
+    """
+    radiation = options.radiation or scan.radiation
+    remarks = scan.remarks + _both(options.radiation, scan.radiation)
+    if len(scan.x) == 0:
+        _check_intensity(scan.intensity, path)
+        return MeasuredPattern(
+            path, np.empty(0), np.empty(0), scan.intensity, scan.esd, radiation, Axis.TWO_THETA, remarks, on_grid=True
+        )
+    if scan.x.shape != scan.intensity.shape or len(scan.x) < 2:
+        raise InputError(f"{path}: {len(scan.x)} angles and {len(scan.intensity)} intensities; need as many of both")
+    if not (np.isfinite(scan.x).all() and np.isfinite(scan.intensity).all()):
+        raise FormatError(f"{path}: values that are not finite; remove them")
+    axis = options.axis or scan.axis or Axis.TWO_THETA
+    said = options.axis is not None or scan.axis is not None
+    steps = np.abs(np.diff(scan.x))
+    uneven = bool(scan.x[0] > scan.x[-1] and steps[0] > axes.UNEVEN * max(float(steps[-1]), 1e-12))
+    if axis is Axis.D and (scan.x <= 0).any():
+        raise FormatError(f"{path}: d-spacings of {scan.x.min():g}; they must be above zero")
+    x = axes.angle_to_two_theta(axis, scan.x) if axes.is_angle(axis) else axes.to_s(axis, scan.x)
+    x, columns, more = axes.ordered(x, [scan.intensity, scan.esd], path, scan.intensity)
+    if axis is Axis.D:
+        more = tuple(remark for remark in more if TURNED not in remark)  # d falls where s rises
+    intensity, esd = columns
+    assert intensity is not None
+    remarks += more
+    if axes.is_angle(axis):
+        axes.check_degrees(x, said, path, uneven=uneven)
+        inside = x > 0.0  # scans may begin below zero, where there is nothing to see
+        x, intensity, esd = x[inside], intensity[inside], None if esd is None else esd[inside]
+        two_theta, s = x, np.empty(0) if radiation is None else axes.s_of(x, radiation.wavelength)
+    else:
+        inside = x > 0.0
+        s, intensity, esd = x[inside], intensity[inside], None if esd is None else esd[inside]
+        two_theta = np.empty(0)
+    if axis is not Axis.TWO_THETA:
+        remarks += (f"axis {axis.value} ({'--axis' if options.axis is not None else scan.axis_from}), converted",)
+    _check_step(two_theta, path)
+    _check_intensity(intensity, path)
+    return MeasuredPattern(path, two_theta, s, intensity, esd, radiation, axis, remarks)
+
+
+COARSEST = 0.5
+"""Degrees 2theta between measured points beyond which lines fall between them."""
+
+
+def _check_step(two_theta: NDArray[np.float64], path: Path) -> None:
+    """Refuse steps between which lines are lost.
+
+    Raises:
+        InputError: coarser than `COARSEST`.
+
+    """
+    if len(two_theta) > 1:
+        step = float(np.median(np.diff(two_theta)))
+        if step > COARSEST:
+            raise InputError(f"{path}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
+
+
+def _check_intensity(intensity: NDArray[np.float64], path: Path) -> None:
+    """Refuse intensities without a line in them.
+
+    Raises:
+        InputError: nothing above zero, all the same, or as far below zero as above.
+
+    """
+    high, low = float(intensity.max()), float(intensity.min())
+    if high <= 0.0:
+        raise InputError(f"{path}: no intensity above zero; is the sign or the column right?")
+    if high == low:
+        raise InputError(f"{path}: the intensity is {high:g} at every point; is the column right?")
+    if low < -MOSTLY_NEGATIVE * high:
+        raise InputError(
+            f"{path}: intensities from {low:g} to {high:g}: no counts, perhaps a difference curve; "
+            "give the measured ones"
+        )
+
+
+def _both(given: Radiation | None, read: Radiation | None) -> tuple[str, ...]:
+    """Return a remark where the user names another wavelength than the file."""
+    if given is None or read is None or abs(given.wavelength / read.wavelength - 1.0) < 1e-3:
+        return ()
+    return (f"the file says {read}, {given.source} says {given}: the latter was taken",)
