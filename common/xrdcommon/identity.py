@@ -25,6 +25,10 @@ class Purpose(IntEnum):
     CRYSTAL = 0
     PATTERN = 1
     IMPURITY = 2
+    COORDINATES = 64
+    """Coordinates that are drawn anew in a real crystal."""
+    LATTICE = 65
+    """The lattice that is drawn anew for a real crystal."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

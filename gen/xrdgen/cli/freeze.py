@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from xrdgen.freezing.variants import Variant
+
 
 def freeze(
     table: Annotated[str, typer.Argument(help="Structure table (parquet), or embedded:amcsd.")],
@@ -26,6 +28,16 @@ def freeze(
         int | None,
         typer.Option(help="Leave out crystals with this many sites of the asymmetric unit or more; the paper: 100."),
     ] = None,
+    randomise: Annotated[
+        Variant | None,
+        typer.Option(
+            help="Draw parts of the crystals anew: coordinates, lattice, both; reference: nothing. All sites full.",
+            show_default=False,
+        ),
+    ] = None,
+    statistics: Annotated[
+        str, typer.Option(help="With --randomise: the statistics whose lattices are drawn from.")
+    ] = "embedded:statistics",
     workers: Annotated[int, typer.Option(help="Processes; 1 works in this one.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing fixed set (or unfinished one).")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
@@ -39,11 +51,16 @@ def freeze(
     Everything in the table is kept unless --max-volume or --max-sites is given: the paper leaves out cells of
     7000 Å^3 or more and crystals with 100 sites or more, of its real structures too.
 
+    --randomise makes the paper's randomised sets (section 3.3): four sets of one seed hold the same crystals and
+    differ in what was drawn anew. The lattice variant keeps each crystal's volume. A crystal in which spglib does not
+    find its space group in all four variants is left out of all of them.
+
     \b
     Example:
       xrdgen freeze parts/test.parquet --out test.zarr
       xrdgen freeze embedded:amcsd --out amcsd.zarr --sizes 2 --step 0.04
       xrdgen freeze icsd/test.parquet --out icsd-test.zarr --max-volume 7000 --max-sites 100 --workers 16
+      xrdgen freeze parts/test.parquet --out test-both.zarr --randomise both
     """
     from xrdcommon import console
     from xrdcommon.grid import Grid
@@ -51,6 +68,7 @@ def freeze(
     from xrdgen.diffraction.settings import SimulationSettings
     from xrdgen.embedded import resolve
     from xrdgen.freezing.freeze import Limits, freeze_table, rejected_path
+    from xrdgen.freezing.randomise import Randomisation
 
     settings = SimulationSettings(
         grid=Grid(two_theta_min, two_theta_max, step),
@@ -67,6 +85,7 @@ def freeze(
         workers=workers,
         overwrite=force,
         limits=Limits(max_volume, max_sites),
+        randomisation=None if randomise is None else Randomisation(randomise, statistics, seed),
     )
     if report.rejections:
         what = "could not be simulated" if max_volume is None and max_sites is None else "left out"

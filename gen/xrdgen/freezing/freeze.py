@@ -39,6 +39,7 @@ from xrdcommon.signals import StopRequest, stop_on_signals
 
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.freezing.folder import Faults, FreezeFolder, Plan
+from xrdgen.freezing.randomise import Randomisation
 from xrdgen.freezing.tasks import (
     CheckTask,
     Limits,
@@ -157,6 +158,7 @@ class _Freezer:
         table: pd.DataFrame,
         settings: SimulationSettings,
         limits: Limits,
+        randomisation: Randomisation | None,
         sizes: int,
         seed: int,
         folder: FreezeFolder,
@@ -165,6 +167,7 @@ class _Freezer:
         ahead: int,
     ) -> None:
         self._table, self._settings, self._limits, self._sizes, self._seed = table, settings, limits, sizes, seed
+        self._randomisation = randomisation
         self._folder, self._stop, self._pool, self._ahead = folder, stop, pool, ahead
 
     def plan(self) -> Plan:
@@ -174,7 +177,9 @@ class _Freezer:
             return plan
         rows = self._table[NEEDED]
         tasks = (
-            CheckTask(first, rows.iloc[first : first + ROWS_PER_SHARD], self._settings, self._limits)
+            CheckTask(
+                first, rows.iloc[first : first + ROWS_PER_SHARD], self._settings, self._limits, self._randomisation
+            )
             for first in range(0, len(rows), ROWS_PER_SHARD)
         )
         faults: Faults = {}
@@ -249,6 +254,7 @@ class _Freezer:
             seed=self._seed,
             folder=self._folder.set,
             outcome=self._folder.outcome(plan, shard),
+            randomisation=self._randomisation,
         )
 
     def _in_order(self, function: Callable[[T], R], tasks: Iterable[T | None]) -> Iterator[R | None]:
@@ -285,6 +291,7 @@ def freeze_table(
     workers: int = 1,
     overwrite: bool = False,
     limits: Limits | None = None,
+    randomisation: Randomisation | None = None,
 ) -> FreezeReport:
     """Simulate every structure of a table and keep the diffractograms as a fixed set.
 
@@ -297,6 +304,7 @@ def freeze_table(
         workers: processes; 1 works in this one.
         overwrite: replace an existing fixed set, and what another unfinished one has left.
         limits: crystals to leave out; none by default.
+        randomisation: parts of the crystals to draw anew; none by default.
 
     Raises:
         InputError: a table without rows or in which no row can be simulated, bad numbers, the place is taken.
@@ -331,6 +339,8 @@ def freeze_table(
     }
     if limits != Limits():
         attributes["limits"] = asdict(limits)
+    if randomisation is not None:
+        attributes["randomised"] = randomisation.to_dict()
     job = {**attributes, "version": importlib.metadata.version("xrdstream"), "fields": describe(SAMPLE_DTYPE)}
     with (
         stop_on_signals() as stop,
@@ -339,7 +349,7 @@ def freeze_table(
         _pool(workers, folder) as pool,
     ):
         ahead = 0 if workers <= 1 else 2 * workers
-        freezer = _Freezer(table, settings, limits, sizes, seed, folder, stop, pool, ahead)
+        freezer = _Freezer(table, settings, limits, randomisation, sizes, seed, folder, stop, pool, ahead)
         plan, digest = freezer.make(freezer.plan())
         rejections = _rejections(table, plan.faults)
         _write_rejections(rejected_path(out), rejections)

@@ -33,6 +33,7 @@ from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.freezing.folder import Faults, take_lock
+from xrdgen.freezing.randomise import Randomisation
 from xrdgen.production.cluster.worker_setup import ignore_signals
 from xrdgen.samples.record import fill_record
 from xrdgen.structures.table import crystal_of
@@ -88,6 +89,7 @@ class CheckTask:
     rows: pd.DataFrame
     settings: SimulationSettings
     limits: Limits
+    randomisation: Randomisation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class ShardTask:
         seed: of the crystallite sizes.
         folder: of the set that is made.
         outcome: file to write when the shard is done, without its ending.
+        randomisation: which parts of the crystals are drawn anew, None for none.
 
     """
 
@@ -118,6 +121,7 @@ class ShardTask:
     seed: int
     folder: Path
     outcome: Path
+    randomisation: Randomisation | None
 
 
 def prepare_process(lock: Path) -> None:
@@ -166,6 +170,8 @@ def check_rows(task: CheckTask) -> Faults:
             crystal = crystal_of(entry)
             simulator.arrays(crystal)
             task.limits.check(crystal)
+            if task.randomisation is not None:
+                task.randomisation.check(crystal, task.first + offset)
         except XrdError as error:
             faults[task.first + offset] = reason_of(error)
     return faults
@@ -184,6 +190,8 @@ def simulate_shard(task: ShardTask) -> Faults:
         first = task.offset if place == 0 else 0
         stop = min(task.sizes, first + task.n - n)
         crystal = crystal_of(entry)
+        if task.randomisation is not None:
+            crystal = task.randomisation.apply(crystal, row)
         name = encode_ids([sample_id(str(entry["source"]), str(entry["id"]))])[0]
         try:
             for size_number in range(first, stop):
