@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,10 +21,31 @@ ALLOWED_TOP_LEVEL = {
 }  # fmt: skip
 
 
-def test_stages_import_only_the_common_part() -> None:
+def test_imports_keep_to_the_floors() -> None:
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_room_has_a_floor() -> None:
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    floors = " ".join(floor for contract in contracts for floor in contract.get("layers", ()))
+    placed = set(re.findall(r"[\w.]+", floors))
+    rooms = {
+        f"{package.name}.{room.name}"
+        for package in (REPOSITORY / "common/xrdcommon", REPOSITORY / "gen/xrdgen", REPOSITORY / "train/xrdtrain")
+        for room in package.iterdir()
+        if (room / "__init__.py").exists()
+    }
+    assert len(rooms) > 15
+    assert rooms <= placed, "name the room in a contract of pyproject.toml"
+
+
+def test_a_lease_can_be_imported_without_the_command_line() -> None:
+    script = "import sys; from xrdcommon.spool import lease; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "xrdcommon.spool.lease" in loaded
+    assert not {"typer", "click", "torch", "numba", "dask", "distributed", "matplotlib"} & set(loaded)
 
 
 def test_top_level_is_as_the_user_fixed_it() -> None:

@@ -1,17 +1,15 @@
-"""What all commands share at the terminal: progress, JSON, errors in one line, exit codes."""
+"""Messages, JSON and progress at the terminal (`commands` runs the commands themselves)."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,26 +20,31 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, Interrupted, XrdError
-from xrdcommon.files import NO_SPACE
+from xrdcommon.errors import InputError
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two progress lines where the output is not a terminal."""
-
-USAGE_ERROR: Any = typer.BadParameter.__base__
-"""What typer raises for a wrong command line; typer exports only this child of it."""
 
 T = TypeVar("T")
 
 
 def say(message: str) -> None:
     """Print a line for the person at the terminal (standard error, so that --json stays clean)."""
+    if sys.stderr is None:  # closed by whoever started this: nobody listens
+        return
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
 
 
 def emit(text: str) -> None:
-    """Print a line of the result itself (standard output)."""
+    """Print a line of the result itself (standard output).
+
+    Raises:
+        InputError: it is closed.
+
+    """
+    if sys.stdout is None:
+        raise InputError("standard output is closed; leave it open, or send it to a file with > FILE")
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -78,7 +81,7 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         total: number of steps, or None where it is endless.
 
     """
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -130,43 +133,3 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         for item in items:
             yield item
             advance()
-
-
-def _usage_line(error: typer.BadParameter) -> str:
-    """Return what is wrong with a command line, in one line."""
-    command = "" if error.ctx is None else f"; see `{error.ctx.command_path} --help`"
-    return f"{' '.join(error.format_message().split()).rstrip('.')}{command}"
-
-
-def _system_line(error: OSError) -> str:
-    """Return what the operating system refused, in one line."""
-    place = error.filename2 or error.filename
-    remedy = "free some space" if error.errno in NO_SPACE else "check the path and its permissions"
-    return f"{'' if place is None else f'{place}: '}{error.strerror}; {remedy} and try again"
-
-
-def run(app: typer.Typer, name: str) -> None:
-    """Run a command-line application: wrong input becomes one line on standard error and an exit code."""
-    try:
-        code = app(prog_name=name, standalone_mode=False)
-        raise SystemExit(code if isinstance(code, int) else 0)
-    except Interrupted as stop:
-        say(f"{name}: {stop}")
-        raise SystemExit(EXIT_RESUMABLE) from None
-    except XrdError as error:
-        say(f"{name}: error: {' '.join(str(error).split())}")
-        raise SystemExit(EXIT_WRONG_INPUT) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
-    except OSError as error:
-        if error.filename is None and error.errno not in NO_SPACE:
-            raise  # no file of the user's: a fault to be shown whole
-        say(f"{name}: error: {_system_line(error)}")
-        raise SystemExit(EXIT_WRONG_INPUT) from None
-    except USAGE_ERROR as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # the command alone: its message is the help
-            error.show()
-        else:
-            say(f"{name}: error: {_usage_line(error)}")
-        raise SystemExit(EXIT_WRONG_INPUT) from None

@@ -47,6 +47,16 @@ class StopRequest:
         return time.monotonic() - self._since
 
 
+def ignore_signals() -> None:
+    """Leave signals to the process that started this one.
+
+    A terminal's Ctrl-C and a queue system's signals reach every process at once; a worker that obeyed would throw away
+    what its parent wants to see finished.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def stop_on_signals(at_once: Collection[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[StopRequest]:
     """Turn SIGINT, SIGTERM and SIGUSR1 into a request, within the block and in the main thread.

@@ -16,10 +16,10 @@ from xrdcommon.errors import InputError
 from xrdcommon.files import sha256_file, write_json
 
 from xrdgen import embedded
+from xrdgen.splitting import SplitBy, split_tables
 from xrdgen.statistics.build import build_statistics
 from xrdgen.statistics.model import Statistics
 from xrdgen.structures.importing import import_structures
-from xrdgen.structures.splitting import SplitBy, split_tables
 from xrdgen.structures.table import read_table, write_table
 
 SEED = 0

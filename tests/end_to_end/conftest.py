@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import xrdgen.cli
 import xrdtrain.cli
-from xrdcommon import console
+from xrdcommon import commands
 from xrdgen.crystals.cif import cif_text
 from xrdgen.structures.table import crystal_of, read_table
 
@@ -55,7 +55,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         monkeypatch.setattr(sys, "argv", [command, *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            console.run(APPS[command], command)
+            commands.run(APPS[command], command)
         printed = capsys.readouterr()
         return Done(int(end.value.code or 0), printed.out, printed.err)
 

@@ -26,9 +26,8 @@ from xrdcommon.fixed_sets.tars import write_tars
 from xrdcommon.fixed_sets.writer import fixed_set_writer, publish, sync_tree, whole_folder
 from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
-from xrdcommon.shards.format import ShardName
+from xrdcommon.shards.format import SPOOL_FILE, ShardName
 from xrdcommon.shards.reader import Shard, read_shard
-from xrdcommon.spool.layout import SPOOL_FILE
 
 Block = tuple[NDArray[np.float16], NDArray[Any], list[str]]
 

@@ -21,6 +21,9 @@ from xrdcommon.errors import FormatError
 SHARD_FORMAT = 1
 """Version of the members' layout."""
 
+SPOOL_FILE = "spool.json"
+"""Describes the spool that shards lie in, two folders above them."""
+
 BLOCK_ROWS = 64
 """Rows of one member; the last block of a shard may have fewer."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xrdcommon.errors import InputError
+from xrdcommon.shards.format import SPOOL_FILE
 
 SPOOL_FORMAT = 2
 """Version of the layout and of the protocol."""
@@ -15,7 +16,6 @@ SPOOL_FORMAT = 2
 RECORDS_PER_FOLDER = 1000
 """Publication records of one folder, so that none grows without limit."""
 
-SPOOL_FILE = "spool.json"
 CREATING_FILE = "spool.json.creating"
 
 MAIN = "main"

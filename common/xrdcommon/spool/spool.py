@@ -14,9 +14,10 @@ from typing import Any
 from xrdcommon import files
 from xrdcommon.errors import FormatError, MissingFileError, SpoolError
 from xrdcommon.grid import Grid
+from xrdcommon.shards.format import SPOOL_FILE
 from xrdcommon.spool import backlog
 from xrdcommon.spool.journal import create_once, explain_refusals, make_folder
-from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FILE, SPOOL_FORMAT, Layout
+from xrdcommon.spool.layout import CREATING_FILE, SPOOL_FORMAT, Layout
 
 SEED_BITS = 48
 """Of a seed nobody chose; JSON readers with floating-point integers still read it exactly."""

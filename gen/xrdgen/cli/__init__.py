@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 import typer
-from xrdcommon import console
+from xrdcommon import commands
 
 app = typer.Typer(
     name="xrdgen",
@@ -33,4 +33,4 @@ for _module, _functions in _COMMANDS.items():
 
 def main() -> None:
     """Run `xrdgen`."""
-    console.run(app, "xrdgen")
+    commands.run(app, "xrdgen")

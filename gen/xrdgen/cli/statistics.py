@@ -133,7 +133,7 @@ def _compare(statistics: Statistics, n: int, min_structures: int, plot: Path | N
     from rich.console import Console
     from xrdcommon import console
 
-    from xrdgen.statistics import compare as views
+    from xrdgen.crystals import comparison as views
 
     comparison = views.compare(statistics, n, min_structures=min_structures)
     if json_output:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xrdgen.structures.splitting import SplitBy
+from xrdgen.splitting import SplitBy
 
 app = typer.Typer(
     help="Read real crystal structures and part them into training and test.",
@@ -92,7 +92,7 @@ def split(
     """
     from xrdcommon import console
 
-    from xrdgen.structures.splitting import split_tables
+    from xrdgen.splitting import split_tables
 
     report = split_tables(table, out, by=by, test_fraction=test_fraction, seed=seed, statistics=statistics or None)
     if json_output:

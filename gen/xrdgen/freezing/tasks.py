@@ -28,13 +28,13 @@ from xrdcommon.files import write_bytes
 from xrdcommon.fixed_sets.format import ID_BYTES, encode_ids
 from xrdcommon.fixed_sets.writer import check_patterns, write_shard
 from xrdcommon.identity import SampleIdentity
+from xrdcommon.signals import ignore_signals
 
 from xrdgen.crystal import Crystal
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.freezing.folder import Faults, take_lock
 from xrdgen.freezing.randomise import Randomisation
-from xrdgen.production.cluster.worker_setup import ignore_signals
 from xrdgen.samples.record import fill_record
 from xrdgen.structures.table import crystal_of
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from xrdcommon.identity import SampleIdentity
+from xrdgen.crystals.comparison import QUANTITIES, compare
 from xrdgen.crystals.generator import N_ATTEMPT_REASONS, CrystalGenerator, GeneratorSettings
 from xrdgen.crystals.sampler_kernels import CrystalArrays
 from xrdgen.crystals.settings import PRESETS
 from xrdgen.crystals.verify import ExactVerifier, SpglibVerifier, Verdict
-from xrdgen.statistics.compare import QUANTITIES, compare
 from xrdgen.statistics.model import Statistics
 
 

@@ -15,9 +15,9 @@ from scipy import stats
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import sha256_file
 from xrdgen.cli.statistics import show
+from xrdgen.crystals.comparison import compare, compare_plot, compare_view, ks_distance, real_sample
 from xrdgen.elements import atomic_number, element_table
 from xrdgen.statistics.build import Filters, build_statistics, count_structures, majority
-from xrdgen.statistics.compare import compare, compare_plot, compare_view, ks_distance, real_sample
 from xrdgen.statistics.model import ARRAYS, FORMAT_VERSION, Statistics, group_support
 from xrdgen.statistics.show import group_summary, plot, summary
 from xrdgen.structures.given import import_given
@@ -155,7 +155,7 @@ def assert_same_statistics(one: Statistics, other: Statistics) -> None:
 
 
 def test_embedded_statistics_are_amcsd_training_part_and_materials_project(tmp_path: Path) -> None:
-    from xrdgen.structures.splitting import unseen
+    from xrdgen.splitting import unseen
 
     table = read_table("embedded:amcsd")
     whole = Statistics.load("embedded:statistics")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from xrdcommon.errors import InputError
+from xrdgen.splitting import SplitBy, draw_test, split_tables, units_of, unseen
 from xrdgen.statistics.model import Statistics
 from xrdgen.statistics.provenance import family_hash
 from xrdgen.structures.families import components, family_keys, records, symmetry_keys
-from xrdgen.structures.splitting import SplitBy, draw_test, split_tables, units_of, unseen
 from xrdgen.structures.table import read_table, table_of, write_table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typer
-from xrdcommon import console
+from xrdcommon import commands
 
 from xrdtrain.cli.evaluate import evaluate, predict
 from xrdtrain.cli.fit import fit
@@ -23,4 +23,4 @@ for command in (fit, evaluate, predict, report, models):
 
 def main() -> None:
     """Run the command line."""
-    console.run(app, "xrdtrain")
+    commands.run(app, "xrdtrain")

@@ -19,8 +19,8 @@ from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted, MissingFileError
 from xrdcommon.files import read_json, write_json
 from xrdcommon.fixed_sets.fixed_set import is_fixed_set
+from xrdcommon.shards.format import SPOOL_FILE
 from xrdcommon.signals import StopRequest, stop_on_signals
-from xrdcommon.spool.layout import SPOOL_FILE
 from xrdcommon.spool.spool import Spool
 
 from xrdtrain.data.batch import Source

@@ -17,7 +17,7 @@ from typing import Any
 
 from xrdcommon import console
 from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, DiskFullError, Interrupted, SpoolError, XrdError
-from xrdcommon.signals import StopRequest
+from xrdcommon.signals import StopRequest, ignore_signals
 from xrdcommon.spool.backlog import Watermarks
 from xrdcommon.spool.journal import explain_refusals
 from xrdcommon.spool.layout import Layout
@@ -26,7 +26,6 @@ from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.records import RecordCache
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.cluster.worker_setup import ignore_signals
 from xrdgen.production.executors import local_cluster
 from xrdgen.production.produce import run_stream
 from xrdgen.production.shard_task import RowFactory

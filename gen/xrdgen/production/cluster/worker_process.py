@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from xrdcommon.errors import InputError
+from xrdcommon.signals import ignore_signals
 from xrdcommon.spool.spool import Spool
 
 from xrdgen.production import shard_task
 from xrdgen.production.cluster.rendezvous import Address, find, security
-from xrdgen.production.cluster.worker_setup import CONFIGURATION, ignore_signals, silence
+from xrdgen.production.cluster.worker_setup import CONFIGURATION, silence
 
 LOOK_INTERVAL = 0.5
 """Seconds between two looks at the spool for another coordinator."""

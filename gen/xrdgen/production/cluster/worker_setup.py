@@ -1,17 +1,15 @@
 """Preloaded by the worker processes of a production: signals are for the coordinator alone.
 
-A terminal's Ctrl-C and a queue system's signals reach every process at once; a worker that obeyed would throw away
-the shard that the coordinator wants to see finished. Workers end when the coordinator says so, or dies.
+Workers end when the coordinator says so, or dies.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
 from importlib import import_module
 from typing import Any
 
-from xrdcommon.signals import SIGNALS
+from xrdcommon.signals import ignore_signals
 
 CONFIGURATION = {
     "distributed.worker.profile.enabled": False,
@@ -26,12 +24,6 @@ CONFIGURATION = {
 """Of Dask, in schedulers and workers alike."""
 
 _LOGGERS = ("nanny", "scheduler", "worker", "core", "batched")
-
-
-def ignore_signals() -> None:
-    """Leave signals to the process that started this one."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def dask_setup(worker: Any) -> None:
