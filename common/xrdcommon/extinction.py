@@ -11,6 +11,7 @@ permuted, since the choice of axes there is a convention. There are 101.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from itertools import permutations
 from typing import Any
@@ -78,3 +79,69 @@ def extinction_group(number: int) -> int:
 
     """
     return extinction_groups()[check_group(number) - 1]
+
+
+@cache
+def extinction_symbol(number: int) -> str:
+    """Return the extinction symbol of a space group in its standard setting, for example Pn-a, P12_1/c1 or Fd--.
+
+    Of the full Hermann-Mauguin symbol, glide planes stay, and those screw axes whose reflections no glide plane or
+    centring forbids; a dash stands for what the reflection conditions do not show (International Tables A, 2016, 1.6.4).
+
+    Raises:
+        InputError: no such space group.
+
+    """
+    symmetry: Any = spglib.get_symmetry_from_database(first_hall_number(number))
+    record: Any = spglib.get_spacegroup_type(first_hall_number(number))
+    centring, *directions = record.international_full.split()
+    system = crystal_system(number)
+    if system == "triclinic":
+        return f"{centring}-"
+    glides = _absent_by_planes(symmetry)
+    shown = []
+    for place, direction in enumerate(directions):
+        axis, _, plane = direction.rpartition("/") if "/" in direction else (direction, "", "")
+        if not axis or direction in ("a", "b", "c", "d", "e", "n", "m"):
+            axis, plane = "", direction
+        kept = plane if plane in ("a", "b", "c", "d", "e", "n") else ""
+        if "_" in axis:
+            row = _AXES[system][place] if place < len(_AXES[system]) else (0, 0, 1)
+            hkl = np.arange(1, 25)[:, None] * np.array(row)
+            if (absent(number, hkl) & ~glides(hkl)).any():
+                axis = "2_1" if system == "cubic" and axis == "4_2" else _SAME_CONDITIONS.get(axis, axis)
+                kept = f"{axis}/{kept}" if kept else axis
+        shown.append(kept or ("1" if direction == "1" and system == "monoclinic" else "-"))
+    wanted = 2 if centring == "R" else 3
+    return centring + "".join([*shown, "-", "-"][:wanted])
+
+
+_SAME_CONDITIONS = {"4_3": "4_1", "3_2": "3_1", "6_5": "6_1", "6_4": "6_2"}
+"""Screw axes of the other hand: the same reflection conditions, so the same symbol."""
+
+_AXES = {
+    "monoclinic": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "orthorhombic": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "tetragonal": ((0, 0, 1), (1, 0, 0), (1, 1, 0)),
+    "trigonal": ((0, 0, 1),),
+    "hexagonal": ((0, 0, 1),),
+    "cubic": ((0, 0, 1),),
+}
+"""Reflections along the symmetry directions, in the order of the symbol (International Tables A, table 2.1.3.1)."""
+
+
+def _absent_by_planes(symmetry: Any) -> Callable[[NDArray[np.int64]], NDArray[np.bool_]]:
+    """Return a function that tells which reflections (H, 3) centring and glide planes alone forbid."""
+    rotations = np.asarray(symmetry["rotations"], dtype=np.int64)
+    shifts = np.rint(np.asarray(symmetry["translations"]) * _TWENTY_FOURTHS).astype(np.int64)
+    turns = np.rint(np.linalg.det(rotations)) * np.trace(rotations, axis1=1, axis2=2)
+    chosen = (turns == -1) & (np.linalg.det(rotations) < 0)  # a reflection has determinant -1 and trace 1
+    chosen |= (rotations == np.eye(3, dtype=np.int64)).all(axis=(1, 2))
+
+    def forbidden(hkl: NDArray[np.int64]) -> NDArray[np.bool_]:
+        mask = np.zeros(len(hkl), dtype=np.bool_)
+        for rotation, shift in zip(rotations[chosen], shifts[chosen], strict=True):
+            mask |= (hkl @ rotation == hkl).all(axis=1) & ((hkl @ shift) % _TWENTY_FOURTHS != 0)
+        return mask
+
+    return forbidden
