@@ -333,7 +333,7 @@ if sys.argv[2] == "before the note":
 elif sys.argv[2] == "before the deletion":
     module.Consumer._delete_used = die
 else:
-    module.write_json = die
+    module.write_coverage = die
 consumer.cover({str(first): first.rows, str(second): 10}, step=1)
 """
 

@@ -124,8 +124,8 @@ def test_what_a_frozen_training_was_about_to_write_counts_for_nothing(spool: Spo
     frozen.cover({str(first): 30}, step=1)
     frozen.close()  # what observers conclude
     with start_consumer(spool, "run") as heir:
-        frozen.verify = lambda: None  # type: ignore[method-assign]
-        frozen._write_coverage({str(first): 90}, step=2)
+        frozen.verify = frozen.claims.verify = lambda: None  # type: ignore[method-assign]
+        frozen._write_coverage({str(first): [(0, 90)]}, step=2)
         assert counts(spool) == {"produced": 300, "used": 30, "ready": 100, "claimed": 170}
         frozen._used = {str(first), str(second)}
         frozen._delete_used()

@@ -159,3 +159,19 @@ def connect() -> Iterator[Ranks]:
         yield Ranks(dist.get_rank(), world, device, control)
     finally:
         dist.destroy_process_group()
+
+
+def rank_of_process(rank: int | None, world: int | None) -> tuple[int, int]:
+    """Return number of this process and of all: as given, else those of torch.distributed, of torchrun, or one.
+
+    Raises:
+        InputError: no such rank.
+
+    """
+    if rank is None and world is None:
+        if dist.is_available() and dist.is_initialized():
+            return dist.get_rank(), dist.get_world_size()
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if rank is None or world is None or not 0 <= rank < world:
+        raise InputError(f"rank {rank} of {world}: give both, rank from 0 to world - 1")
+    return rank, world

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import math
+import os
+import stat
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -30,6 +33,21 @@ from xrdcommon.shards.format import (
 
 _NPY_PREFIX = 10
 """Bytes before an `.npy` header of version 1.0: magic, version, length of the header."""
+
+
+_KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+
+_UNREADABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EOPNOTSUPP,
+)
+"""Refusals that concern this file; others (no memory, too many open files) concern the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +92,46 @@ def read_shard(path: Path, name: ShardName | None = None) -> Shard:
 
     Raises:
         MissingFileError: there is no such file.
-        CorruptShardError: size, checksum or members are not what the name says.
+        CorruptShardError: size, checksum or members are not what the name says, or it is no file that can be read.
         FormatError: whole, but of a version that this one cannot read.
 
     """
     name = ShardName.parse(path.name) if name is None else name
-    try:
-        with path.open("rb", buffering=0) as stream:
-            content = np.empty(name.bytes, dtype=np.uint8)
-            size = _fill(stream, content)
-            longer = bool(stream.read(1))
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: no such shard") from error
-    if size < name.bytes or longer:
-        raise CorruptShardError(f"{path}: {'more than' if longer else size} of {name.bytes} bytes")
+    content = _content(path, name.bytes)
     digest = hashlib.sha256(content.data).hexdigest()
     if digest[:HASH_DIGITS] != name.sha12:
         raise CorruptShardError(f"{path}: checksum {digest[:HASH_DIGITS]}, expected {name.sha12}")
     return _parse(path, name, content)
+
+
+def _content(path: Path, size: int) -> NDArray[np.uint8]:
+    """Read a whole file of a known size.
+
+    Raises:
+        MissingFileError: there is no such file.
+        CorruptShardError: of another size, no file (a folder, a pipe, a link that leads nowhere), or refused.
+
+    """
+    try:
+        # a pipe would wait for a writer for ever
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as stream:
+            state = os.fstat(stream.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise CorruptShardError(f"{path}: not a file (a {_KINDS.get(stat.S_IFMT(state.st_mode), 'device')})")
+            if state.st_size != size:  # before memory is asked for
+                raise CorruptShardError(f"{path}: {state.st_size} bytes, {size} expected")
+            content = np.empty(size, dtype=np.uint8)
+            if (done := _fill(stream, content)) < size:
+                raise CorruptShardError(f"{path}: {done} of {size} bytes could be read")
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise CorruptShardError(f"{path}: not a file (a link that leads nowhere)") from error
+        raise MissingFileError(f"{path}: no such shard") from error
+    except OSError as error:
+        if error.errno not in _UNREADABLE:
+            raise
+        raise CorruptShardError(f"{path}: cannot be read ({error.strerror})") from error
+    return content
 
 
 def _fill(stream: io.FileIO, content: NDArray[np.uint8]) -> int:
@@ -117,6 +157,8 @@ def _parse(path: Path, name: ShardName, content: NDArray[np.uint8]) -> Shard:
             samples = _array(members[f"{key}.samples.npy"])
         except (KeyError, ValueError) as error:
             raise CorruptShardError(f"{path}: block {number}: {error}") from error
+        if not isinstance(header, dict):
+            raise CorruptShardError(f"{path}: block {number}: its header is no JSON object")
         if header.get("format") != SHARD_FORMAT:
             raise FormatError(
                 f"{path}: shard of format {header.get('format')}, this version reads format {SHARD_FORMAT}; "
@@ -135,7 +177,10 @@ def _parse(path: Path, name: ShardName, content: NDArray[np.uint8]) -> Shard:
         rows += len(patterns)
     if rows != name.rows:
         raise CorruptShardError(f"{path}: {rows} rows, expected {name.rows}")
-    return Shard(name, int(header["run"]), str(header["configuration_hash"]), tuple(blocks))
+    try:
+        return Shard(name, int(header["run"]), str(header["configuration_hash"]), tuple(blocks))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptShardError(f"{path}: header without what it was made for ({error!r})") from error
 
 
 def _members(path: Path, content: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:

@@ -30,7 +30,8 @@ from xrdcommon.spool.usage import Notes, NotesCache, feed_of
 _LOOKS = 3
 """A shard that moves against the order of the search may be missed; it is looked for so often."""
 
-_COUNTS = ("produced", "used", "used_twice", "ready", "claimed", "quarantined", "discarded", "lost")
+_COUNTS = ("produced", "used", "used_twice", "ready", "claimed", "quarantined", "discarded", "lost", "replayed")
+_ONLY_SOME = ("discarded", "replayed")
 
 
 @dataclass
@@ -41,6 +42,7 @@ class FeedAudit:
         produced: delivered.
         used: consumed in the surviving lineage of a training's checkpoints.
         used_twice: consumed more than once.
+        replayed: given to a training, not counted as used because its process ended before it said so, and given again.
         ready: waiting for a training, including publications about to become visible.
         claimed: held by trainings, not yet used.
         quarantined: in damaged shards, unless used before the damage.
@@ -57,6 +59,7 @@ class FeedAudit:
     quarantined: int = 0
     discarded: int = 0
     lost: int = 0
+    replayed: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -106,7 +109,7 @@ class Audit(FeedAudit):
                 each = "".join(f" {getattr(feed, name):12}" for feed in self.feeds.values())
                 text.append(f"{name:12} {getattr(self, name):12}{each}")
         else:
-            shown = [name for name in _COUNTS if name != "discarded" or self.discarded]
+            shown = [name for name in _COUNTS if name not in _ONLY_SOME or getattr(self, name)]
             text = [f"{name:12} {getattr(self, name)}" for name in shown]
         text += [f"lost: {name}" for name in self.lost_shards]
         text += [f"used twice: {name}" for name in self.used_twice_shards]
@@ -132,6 +135,7 @@ class _Places:
         quarantined: damaged.
         notes: of its trainings.
         discarded: rows of the shards thrown away with it.
+        replayed: samples given again to its trainings.
 
     """
 
@@ -141,6 +145,7 @@ class _Places:
     quarantined: set[str] = field(default_factory=set)
     notes: dict[str, list[Notes]] = field(default_factory=lambda: defaultdict(list))
     discarded: dict[str, int] = field(default_factory=dict)
+    replayed: int = 0
 
     @property
     def names(self) -> set[str]:
@@ -165,6 +170,7 @@ def _look(layout: Layout, trainings: NotesCache) -> dict[str, _Places]:
         places[feed].quarantined = {str(name) for name in names_in(layout.quarantined(feed))}
         places[feed].discarded = dict(discarded(layout, feed))
     for notes in trainings.all():
+        places[notes.feed].replayed += notes.replayed
         for name in notes.names:
             places[notes.feed].notes[name].append(notes)
     return places
@@ -206,7 +212,8 @@ def _account(records: dict[str, Record], places: dict[str, _Places], feeds: list
             label = f"{name} of feed {feed}" if several else name
             result.lost_shards += [label] if lost else []
             result.used_twice_shards += [label] if twice else []
-    for counts in result.feeds.values():
+    for feed, counts in result.feeds.items():
+        counts.replayed = places[feed].replayed if feed in places else 0
         for count in _COUNTS:
             setattr(result, count, getattr(result, count) + getattr(counts, count))
     return result

@@ -22,24 +22,29 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from xrdcommon import console
-from xrdcommon.errors import CorruptShardError, InputError, MissingFileError, SpoolError
-from xrdcommon.files import fsync_dir, write_json
+from xrdcommon.errors import InputError, SpoolError
+from xrdcommon.files import fsync_dir
 from xrdcommon.shards.format import ShardName
-from xrdcommon.shards.reader import Shard, read_shard
+from xrdcommon.shards.reader import Shard
 from xrdcommon.spool.backlog import claim_folders, names_in
-from xrdcommon.spool.feeds import feeds, is_removed
-from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, make_folder, move
+from xrdcommon.spool.claims import Claims
+from xrdcommon.spool.feeds import feeds
+from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, move, remove
 from xrdcommon.spool.layout import MAIN, Layout, check_name
 from xrdcommon.spool.lease import PATIENCE, Lease
 from xrdcommon.spool.spool import Spool
-from xrdcommon.spool.usage import coverage_epochs, coverage_file, feed_of, read_coverage, read_notes, read_used
-
-QUARANTINE_SHARE = 0.01
-"""A training stops when more than this share of its shards is damaged..."""
-
-QUARANTINE_LEAST = 3
-"""...but not before this many are."""
+from xrdcommon.spool.usage import (
+    Ranges,
+    coverage_epochs,
+    coverage_file,
+    feed_of,
+    merged,
+    read_coverage,
+    read_notes,
+    read_used,
+    size,
+    write_coverage,
+)
 
 
 class Consumer:
@@ -53,12 +58,11 @@ class Consumer:
         self._lease = lease
         self.epoch = lease.epoch
         self._folder = self._layout.consumer(run_id)
-        self._claims = self._layout.claims(run_id, lease.epoch)
+        self.claims = Claims(spool, run_id, feed, lease.epoch)
+        self._claims = self.claims.folder
         self._lock = threading.RLock()
         self._used: set[str] = set()
-        self._partly: dict[str, int] = {}
-        self._loaded = 0
-        self._quarantined = 0
+        self._partly: dict[str, Ranges] = {}
 
     @classmethod
     def start(cls, spool: Spool, run_id: str, feed: str = MAIN, *, patience: float = PATIENCE) -> Consumer:
@@ -102,7 +106,8 @@ class Consumer:
         self._claims.mkdir(exist_ok=True)
         fsync_dir(self._layout.claimed)
         # Each incarnation has its own file of coverage: one that wakes up late writes where nobody looks any more.
-        self._write_coverage(read_coverage(self._folder), step=None)
+        partly, scattered = read_coverage(self._folder)
+        self._write_coverage({name: scattered.get(name, [(0, n)]) for name, n in partly.items()}, step=None)
         # From this line on entries of earlier epochs are void: a process that wakes up late counts for nothing.
         append_lines(self._used_file, [{"epoch": self.epoch, "opened": time.time(), "pid": os.getpid()}])
         self._used = {entry.name for entry in read_used(self._used_file)}
@@ -111,8 +116,8 @@ class Consumer:
                 coverage_file(self._folder, epoch).unlink(missing_ok=True)
         self._delete_used()
 
-    def _write_coverage(self, rows: dict[str, int], step: int | None) -> None:
-        write_json(coverage_file(self._folder, self.epoch), {"epoch": self.epoch, "step": step, "rows": rows})
+    def _write_coverage(self, rows: dict[str, Ranges], step: int | None) -> None:
+        write_coverage(self._folder, self.epoch, step, rows)
         self._partly = rows
 
     @property
@@ -133,26 +138,10 @@ class Consumer:
         self._lease.verify()
 
     def claim(self, n: int) -> list[ShardName]:
-        """Take up to n ready shards, lowest shard numbers first; an empty list where none is ready.
-
-        Raises:
-            SpoolError: another process took over, or the feed was removed and nothing will come any more.
-
-        """
-        claimed: list[ShardName] = []
-        ready = self._layout.feed(self.feed)
+        """Take up to n ready shards (see `Claims.claim`)."""
         with self._lock:
             self.verify()
-            for name in names_in(ready):
-                if len(claimed) >= n:
-                    break
-                if move(ready / str(name), self._claims / str(name)):
-                    claimed.append(name)
-            if claimed:
-                fsync_dir(self._claims)
-            elif n > 0 and is_removed(self._layout, self.feed):
-                raise SpoolError(f"{self._spool.path}: feed '{self.feed}' was removed; nothing comes any more")
-        return claimed
+            return self.claims.claim(n)
 
     def held(self) -> list[ShardName]:
         """Return the shards that this run holds and has not wholly used, sorted by shard number and producer."""
@@ -162,67 +151,20 @@ class Consumer:
     def rows_used(self, name: ShardName) -> int:
         """Return how many rows of a shard the last `cover` counted as used."""
         with self._lock:
-            return name.rows if str(name) in self._used else self._partly.get(str(name), 0)
+            return name.rows if str(name) in self._used else size(self._partly.get(str(name), []))
 
     def load(self, name: ShardName) -> Shard | None:
-        """Read a claimed shard; a damaged one goes to quarantine, is logged, and None is returned.
+        """Read a claimed shard; None for a damaged one, which goes to quarantine (see `Claims.load`)."""
+        return self.claims.load(name)
 
-        Raises:
-            SpoolError: the shard is not there and not in quarantine, or more than 1 % (and at least 3) of the
-                shards were damaged.
-
-        """
-        path = self._claims / str(name)
-        try:
-            shard = read_shard(path, name)
-            if shard.configuration_hash != self._spool.configuration_hash or shard.run != self._spool.root_seed:
-                raise CorruptShardError(f"{path}: made for another spool")
-        except MissingFileError:
-            if (self._quarantine / str(name)).exists():
-                return None
-            self.verify()
-            raise SpoolError(
-                f"{path}: a claimed shard has gone; somebody deleted or moved files of the spool. "
-                "`xrdgen audit` lists what is missing"
-            ) from None
-        except CorruptShardError as error:
-            self._put_in_quarantine(name, str(error))
-            return None
-        with self._lock:
-            self._loaded += 1
-        return shard
-
-    def _put_in_quarantine(self, name: ShardName, reason: str) -> None:
-        with self._lock:
-            self.verify()
-            entry = {
-                "name": str(name),
-                "rows": name.rows,
-                "run": self.run_id,
-                "feed": self.feed,
-                "reason": reason,
-                "unix_time": time.time(),
-            }
-            append_lines(self._layout.quarantine_log, [entry])
-            make_folder(self._quarantine)
-            move(self._claims / str(name), self._quarantine / str(name))
-            fsync_dir(self._quarantine)
-            self._quarantined += 1
-            damaged, seen = self._quarantined, self._loaded + self._quarantined
-        console.say(f"damaged shard put into quarantine: {reason}")
-        if damaged >= QUARANTINE_LEAST and damaged > QUARANTINE_SHARE * seen:
-            raise SpoolError(
-                f"{self._quarantine}: {damaged} of {seen} shards are damaged; check the disk or network, "
-                "then go on (the damaged ones are kept there, quarantine/log.jsonl has the reasons)"
-            )
-
-    def cover(self, used: Mapping[str, int], step: int) -> None:
+    def cover(self, used: Mapping[str, int | Ranges], step: int) -> None:
         """Count rows as used and delete wholly used shards; call it only after a durable checkpoint.
 
         Repeating a call changes nothing, so a resumed training repeats the one of its checkpoint.
 
         Args:
-            used: shard file name -> rows used so far in this lineage of checkpoints.
+            used: shard file name -> rows used so far in this lineage of checkpoints: their number where they were used
+                in order, else their ranges. All rows: nothing will be used any more, the rest was discarded.
             step: optimiser step (or samples) of the checkpoint, for the records.
 
         Raises:
@@ -234,14 +176,13 @@ class Consumer:
         with self._lock:
             self.verify()
             names = {file: ShardName.parse(file) for file in used if file not in self._used}
-            for file, name in names.items():
-                if not 0 <= used[file] <= name.rows:
-                    raise InputError(f"{file}: {used[file]} rows used of {name.rows}")
-                in_place = (self._claims / file).exists() or (self._quarantine / file).exists()
+            rows = {file: _ranges(name, used[file]) for file, name in names.items()}
+            for file in names:
+                in_place = os.path.lexists(self._claims / file) or os.path.lexists(self._quarantine / file)
                 if not in_place:
                     raise SpoolError(f"{file}: not held by run '{self.run_id}'; its checkpoint is of another spool?")
-            full = [name for file, name in names.items() if used[file] == name.rows]
-            partly = {file: used[file] for file, name in names.items() if 0 < used[file] < name.rows}
+            full = [name for file, name in names.items() if size(rows[file]) == name.rows]
+            partly = {file: rows[file] for file, name in names.items() if 0 < size(rows[file]) < name.rows}
             append_lines(
                 self._used_file,
                 (
@@ -251,18 +192,18 @@ class Consumer:
             )
             self._used.update(map(str, full))
             self._delete_used()
-            coverage = {file: rows for file, rows in {**self._partly, **partly}.items() if file not in self._used}
+            coverage = {file: there for file, there in {**self._partly, **partly}.items() if file not in self._used}
             if coverage != self._partly:
                 self._write_coverage(coverage, step)
 
-    def discard(self, rows: Mapping[str, tuple[int, int]]) -> None:
+    def discard(self, rows: Mapping[str, tuple[int, int] | Ranges]) -> None:
         """Give rows up for ever: they are neither used nor lost, and the audit counts them as discarded.
 
         When this returns, the note is durable. Rows that a training passes (see `cover`) although they are noted here
         do not count as used. Repeating a call changes nothing. A shard is not deleted before it is covered.
 
         Args:
-            rows: shard file name -> first and last row (excluded) given up.
+            rows: shard file name -> first and last row (excluded) given up, or several such ranges.
 
         Raises:
             InputError: rows that the shard does not have.
@@ -273,18 +214,34 @@ class Consumer:
         with self._lock:
             self.verify()
             held = {str(name): name for name in self.held()}
-            for file, (first, last) in rows.items():
+            lists = {file: [each] if isinstance(each, tuple) else each for file, each in rows.items()}
+            for file, ranges in lists.items():
                 if file not in held:
                     raise SpoolError(f"{file}: not held by run '{self.run_id}'; nothing of it is given up")
-                if not 0 <= first < last <= held[file].rows:
-                    raise InputError(f"{file}: rows {first} to {last} given up of {held[file].rows}")
+                for first, last in ranges:
+                    if not 0 <= first < last <= held[file].rows:
+                        raise InputError(f"{file}: rows {first} to {last} given up of {held[file].rows}")
             append_lines(
                 self._used_file,
                 (
                     {"epoch": self.epoch, "discarded": file, "first": first, "last": last, "unix_time": time.time()}
-                    for file, (first, last) in rows.items()
+                    for file, ranges in lists.items()
+                    for first, last in ranges
                 ),
             )
+
+    def note_replays(self, samples: int, of: str) -> None:
+        """Note that samples which had been given to the training are given again; repeating a call changes nothing.
+
+        Args:
+            samples: how many.
+            of: incarnations that had given them.
+
+        """
+        with self._lock:
+            self.verify()
+            entry = {"epoch": self.epoch, "replayed": samples, "of": of, "unix_time": time.time()}
+            append_lines(self._used_file, [entry])
 
     def _delete_used(self) -> None:
         """Delete what is noted as used, among the claims only and in the spool that was opened only."""
@@ -292,7 +249,7 @@ class Consumer:
         if files:
             self._spool.guard()
             for file in files:
-                (self._claims / file).unlink(missing_ok=True)
+                remove(self._claims / file)
 
     def close(self) -> None:
         """Give up the lease but keep the claims for this run's next process."""
@@ -334,3 +291,16 @@ def start_consumer(spool: Spool, run_id: str, feed: str = MAIN, *, patience: flo
 
     """
     return Consumer.start(spool, check_name(run_id), check_name(feed, "feed"), patience=patience)
+
+
+def _ranges(name: ShardName, used: int | Ranges) -> Ranges:
+    """Return the rows used as ranges.
+
+    Raises:
+        InputError: rows that the shard does not have.
+
+    """
+    ranges = [(0, used)] if isinstance(used, int) else used
+    if not all(0 <= first <= last <= name.rows for first, last in ranges):
+        raise InputError(f"{name}: {used} rows used of {name.rows}")
+    return merged(ranges)

@@ -16,7 +16,7 @@ from pathlib import Path
 from xrdcommon.errors import SpoolError
 from xrdcommon.files import fsync_dir
 from xrdcommon.spool.backlog import names_in
-from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, make_folder, move, read_lines
+from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, make_folder, move, read_lines, remove
 from xrdcommon.spool.layout import Layout, check_name
 from xrdcommon.spool.lease import PATIENCE, Lease
 from xrdcommon.spool.spool import Spool
@@ -107,7 +107,7 @@ def sweep(spool: Spool, feed: str, *, patience: float = PATIENCE) -> int:
         )
         spool.guard()
         for name in names_in(away):
-            (away / str(name)).unlink(missing_ok=True)
+            remove(away / str(name))
         return sum(name.rows for name in new)
     finally:
         lease.release()

@@ -28,7 +28,7 @@ from xrdcommon.spool.lease import PATIENCE, Lease, is_alive, outdated
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.records import streams
 from xrdcommon.spool.spool import Spool
-from xrdcommon.spool.usage import Notes, feed_of, read_notes
+from xrdcommon.spool.usage import Notes, Ranges, feed_of, read_notes, size
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.(?:tmp|[0-9a-f]{12})")
 """Files that are about to be renamed or linked to their name: their maker's process and an ending."""
@@ -142,15 +142,13 @@ def _release(spool: Spool, run_id: str, found: Garbage, *, discard_partly: bool,
     with Consumer.start(spool, run_id, feed_of(folder), patience=patience) as consumer:
         rest = _sort_claims(consumer.held(), read_notes(folder), found, discard_partly=discard_partly)
         consumer.discard(rest)
-        consumer.cover({name: last for name, (_, last) in rest.items()}, step=0)
+        consumer.cover({name: ShardName.parse(name).rows for name in rest}, step=0)
         consumer.release()
 
 
-def _sort_claims(
-    names: list[ShardName], notes: Notes, found: Garbage, *, discard_partly: bool
-) -> dict[str, tuple[int, int]]:
+def _sort_claims(names: list[ShardName], notes: Notes, found: Garbage, *, discard_partly: bool) -> dict[str, Ranges]:
     """Note which claims go back and which stay; return the rows to be given up."""
-    rest: dict[str, tuple[int, int]] = {}
+    rest: dict[str, Ranges] = {}
     for name in names:
         file = str(name)
         if file in notes.used:
@@ -158,9 +156,8 @@ def _sort_claims(
         if file not in notes.names:
             found.released.append(file)
         elif discard_partly:
-            rest[file] = (notes.partly.get(file, 0), name.rows)
-            used, given_up = notes.counts(file)
-            found.given_up += name.rows - used - given_up
+            rest[file] = notes.left(file, name.rows)
+            found.given_up += size(rest[file])
         else:
             found.kept.append(file)
     return rest

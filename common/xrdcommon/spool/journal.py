@@ -38,11 +38,17 @@ def explain_refusals(path: Path) -> Iterator[None]:
         raise
 
 
-def append_lines(path: Path, entries: Iterable[dict[str, Any]]) -> None:
+def append_lines(path: Path, entries: Iterable[dict[str, Any]], *, shared: bool = False) -> None:
     """Append JSON lines in one write and make them durable; a line torn by an earlier crash is closed first.
 
+    Args:
+        path: the file.
+        entries: one a line.
+        shared: several processes append to it. Then a write that met a full disk is not taken back, because lines of
+            others may stand behind it; the next line closes what is torn.
+
     Raises:
-        DiskFullError: no space; the file is as it was before.
+        DiskFullError: no space; a file of one's own is as it was before.
 
     """
     text = "".join(json.dumps(entry, allow_nan=False) + "\n" for entry in entries).encode()
@@ -60,8 +66,9 @@ def append_lines(path: Path, entries: Iterable[dict[str, Any]]) -> None:
                 raise OSError(errno.ENOSPC, "short write", str(path))
             os.fsync(descriptor)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, size)
+            if not shared:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, size)
             if error.errno in NO_SPACE:
                 raise DiskFullError(f"{path}: no space left to note what was done; free some") from error
             raise
@@ -132,6 +139,14 @@ def move(source: Path, target: Path) -> bool:
             raise
         return target.exists()
     return True
+
+
+def remove(path: Path) -> None:
+    """Delete a shard that is noted as gone; a folder that somebody put in its place is only renamed."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"{path.name}.kept"))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> bool:

@@ -108,6 +108,21 @@ class Lease:
                 return
 
 
+def check_held(owner: Path, epoch: int) -> None:
+    """Make sure, in a process that works for an owner, that its lease holds.
+
+    Raises:
+        SpoolError: another process has taken over, or the owner has let go.
+
+    """
+    folder = owner / "leases"
+    if _highest(folder) != epoch or (folder / f"{epoch:06d}.released").exists():
+        raise SpoolError(
+            f"{owner}: another process has taken over while this one stood still, or its own has been closed; "
+            "nothing was damaged, this one must stop"
+        )
+
+
 def observe(owner: Path) -> State:
     """Tell at a glance whether somebody owns a folder."""
     folder = owner / "leases"

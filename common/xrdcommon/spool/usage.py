@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xrdcommon.errors import MissingFileError
-from xrdcommon.files import read_json
+from xrdcommon.errors import FormatError, MissingFileError
+from xrdcommon.files import read_json, write_json
 from xrdcommon.spool.journal import read_lines
 from xrdcommon.spool.layout import MAIN, Layout
 
 Ranges = list[tuple[int, int]]
 """Rows of a shard, first and last (excluded) of each range."""
+
+EDITED = "it was changed by hand: put the file back, or end this training and take a new spool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,10 @@ class Notes:
         run_id: which.
         feed: whose shards it takes.
         used: wholly used shards and their rows.
-        partly: rows used of the others, from their first.
+        partly: number of rows used of the others, which are their first but for those in `scattered`.
+        scattered: the rows used of shards that were not used in order.
         discarded: rows given up; where the training has passed them too, they were not used.
+        replays: samples that were given to the training and given again, by the incarnations that they were lost with.
         opened: when the latest incarnation began, by its clock; for people.
         times: when each wholly used shard was noted, and its rows; for people.
 
@@ -47,22 +51,33 @@ class Notes:
     feed: str
     used: dict[str, int] = field(default_factory=dict)
     partly: dict[str, int] = field(default_factory=dict)
+    scattered: dict[str, Ranges] = field(default_factory=dict)
     discarded: dict[str, Ranges] = field(default_factory=dict)
+    replays: dict[str, int] = field(default_factory=dict)
     opened: float = 0.0
     times: list[tuple[float, int]] = field(default_factory=list)
 
     def counts(self, name: str) -> tuple[int, int]:
         """Return the rows of a shard that were used and that were given up."""
+        given_up = merged(self.discarded.get(name, []))
+        passed = self.passed(name)
+        return size(passed) - size(common(passed, given_up)), size(given_up)
+
+    def passed(self, name: str) -> Ranges:
+        """Return the rows of a shard that the training has passed; those given up are among them."""
         # A crash may leave the note of the part behind that of the whole.
-        passed = self.used.get(name, self.partly.get(name, 0))
-        given_up, overlap, at = 0, 0, 0
-        for first, last in sorted(self.discarded.get(name, [])):
-            first = max(first, at)
-            if first < last:
-                given_up += last - first
-                overlap += max(0, min(last, passed) - first)
-                at = last
-        return passed - overlap, given_up
+        if name in self.used:
+            return [(0, self.used[name])]
+        return self.scattered.get(name) or merged([(0, self.partly.get(name, 0))])
+
+    def left(self, name: str, rows: int) -> Ranges:
+        """Return the rows of a shard that were neither used nor given up."""
+        return complement([*self.passed(name), *self.discarded.get(name, [])], rows)
+
+    @property
+    def replayed(self) -> int:
+        """Samples given again because a process ended without saying that they are used."""
+        return sum(self.replays.values())
 
     @property
     def names(self) -> set[str]:
@@ -79,6 +94,8 @@ class Notes:
             ranges = self.discarded.setdefault(entry["discarded"], [])
             if (given_up := (entry["first"], entry["last"])) not in ranges:
                 ranges.append(given_up)
+        elif "replayed" in entry:
+            self.replays[entry["of"]] = entry["replayed"]
         elif "opened" in entry:
             self.opened = entry["opened"]
 
@@ -86,7 +103,8 @@ class Notes:
 def read_notes(folder: Path) -> Notes:
     """Read what one training has noted in its folder."""
     notes = Notes(folder.name, feed_of(folder))
-    notes.partly = read_coverage(folder)  # first: what is wholly used meanwhile is found in both, which is seen through
+    # first: what is wholly used meanwhile is found in both, which is seen through
+    notes.partly, notes.scattered = read_coverage(folder)
     for entry in _entries(folder / "used.jsonl"):
         notes.take(entry)
     return notes
@@ -120,7 +138,7 @@ class _Tail:
 
     def read(self) -> Notes:
         """Read on."""
-        partly = read_coverage(self._folder)  # first, see `read_notes`
+        coverage = read_coverage(self._folder)  # first, see `read_notes`
         file = self._folder / "used.jsonl"
         try:
             with file.open("rb") as stream:
@@ -145,7 +163,7 @@ class _Tail:
             self._last = whole[-1] + b"\n"
         if not self._notes.used and not self._notes.partly:
             self._notes.feed = feed_of(self._folder)
-        self._notes.partly = partly
+        self._notes.partly, self._notes.scattered = coverage
         return self._notes
 
     def _take(self, entry: Mapping[str, Any]) -> None:
@@ -183,15 +201,81 @@ def coverage_epochs(folder: Path) -> list[int]:
     return sorted(int(parts[1]) for parts in names if len(parts) == 3 and parts[1].isdigit() and parts[2] == "json")
 
 
-def read_coverage(folder: Path) -> dict[str, int]:
-    """Return the rows used of the shards that a training has not wholly used."""
+def read_coverage(folder: Path) -> tuple[dict[str, int], dict[str, Ranges]]:
+    """Return how many rows are used of the shards that a training has not wholly used, and which where not the first.
+
+    Raises:
+        FormatError: the file is not what trainings write.
+
+    """
     while epochs := coverage_epochs(folder):
+        file = coverage_file(folder, epochs[-1])
         try:
-            rows = read_json(coverage_file(folder, epochs[-1]))["rows"]
+            content = read_json(file)
         except MissingFileError:  # a successor has just written its own and deleted this one
             continue
-        return {name: int(used) for name, used in rows.items()}
-    return {}
+        try:
+            partly = {str(name): int(used) for name, used in content["rows"].items()}
+            scattered = {str(name): [(int(a), int(b)) for a, b in rows] for name, rows in content["ranges"].items()}
+        except KeyError as error:
+            if error.args != ("ranges",):
+                raise FormatError(f"{file}: {error} is missing; {EDITED}") from error
+            scattered = {}  # of a version before 0.2
+        except (AttributeError, TypeError, ValueError) as error:
+            raise FormatError(f"{file}: not a note of rows used ({error}); {EDITED}") from error
+        return partly, scattered
+    return {}, {}
+
+
+def write_coverage(folder: Path, epoch: int, step: int | None, rows: Mapping[str, Ranges]) -> None:
+    """Note the rows used of shards that are not wholly used; used in order, they are a number alone."""
+    write_json(
+        coverage_file(folder, epoch),
+        {
+            "epoch": epoch,
+            "step": step,
+            "rows": {name: size(ranges) for name, ranges in rows.items()},
+            "ranges": {name: ranges for name, ranges in rows.items() if not _is_prefix(ranges)},
+        },
+    )
+
+
+def _is_prefix(ranges: Ranges) -> bool:
+    return len(ranges) <= 1 and all(first == 0 for first, _ in ranges)
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Return the same rows in rising ranges that do not touch."""
+    result: Ranges = []
+    for first, last in sorted(ranges):
+        if first >= last:
+            continue
+        if result and first <= result[-1][1]:
+            result[-1] = (result[-1][0], max(result[-1][1], last))
+        else:
+            result.append((first, last))
+    return result
+
+
+def complement(ranges: Iterable[tuple[int, int]], rows: int) -> Ranges:
+    """Return the rows of a shard that are in none of the ranges."""
+    at, result = 0, []
+    for first, last in [*merged(ranges), (rows, rows)]:
+        if at < first:
+            result.append((at, min(first, rows)))
+        at = max(at, last)
+    return result
+
+
+def common(some: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> Ranges:
+    """Return the rows that are in both."""
+    there = merged(others)
+    return [(max(a, c), min(b, d)) for a, b in merged(some) for c, d in there if max(a, c) < min(b, d)]
+
+
+def size(ranges: Ranges) -> int:
+    """Return the number of rows in ranges that do not overlap."""
+    return sum(last - first for first, last in ranges)
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -225,7 +225,7 @@ class SpoolSource:
     def _cover(self, step: int) -> None:
         """Count as used and delete what is used."""
         if self._consumer is not None:
-            used = {name: ShardName.parse(name).rows for name in self._finished}
+            used: dict[str, int | Ranges] = {name: ShardName.parse(name).rows for name in self._finished}
             if self._current is not None:
                 used[self._current[0]] = self._current[1]
             self._consumer.cover(used, step)
