@@ -1,4 +1,4 @@
-# xrdstream. `make demo` and `make test` do all the set-up themselves; they need Python >= 3.11 and make.
+# xrdstream. Every target does all the set-up itself; that needs Python >= 3.11 and make.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,17 +16,23 @@ DEMO_TIME ?= 5m
 DEMO_WORKERS ?= 2
 DEMO_PRODUCE ?= --high-watermark 2GB
 
+# The tests to run: files, folders or names as pytest has them.
+TESTS ?=
+
 # The soak: how long, and which sequence of accidents.
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: help install demo test soak lint format bench clean
+.PHONY: help install dev demo test fast soak lint format docs bench clean
 
 help:
 	@echo "make demo    install, then the main job end to end on embedded data, with a report (about 9 minutes on 2 cores)"
-	@echo "make test    install what the tests need and run them"
+	@echo "make dev     the environment with all that tests, linters and docs need, in $(VENV)"
+	@echo "make test    all tests; TESTS=tests/common/test_shards.py for some"
+	@echo "make fast    all but the slow and the end-to-end tests, on all cores; TESTS= as above"
 	@echo "make soak    kill, freeze, cut off, damage and fill for MINUTES=10 with SEED=1, then prove that nothing was lost"
 	@echo "make lint    formatting, style, types, imports"
+	@echo "make docs    pages of the Python interface in build/docs, from the docstrings"
 	@echo "make bench   measured figures as ratios"
 	@echo "make install the commands xrdgen and xrdtrain in $(VENV)"
 	@echo "make clean   remove $(VENV) and $(DEMO)"
@@ -48,8 +54,14 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 install: $(VENV)/.installed
 	@echo "done: $(BIN)/xrdgen and $(BIN)/xrdtrain (or: source $(BIN)/activate)"
 
+dev: $(VENV)/.installed-dev
+	@echo "done: source $(BIN)/activate"
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
+
+fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow and not end_to_end" -n auto --dist worksteal $(TESTS)
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED)
@@ -63,6 +75,10 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -W ignore -m pdoc --docformat google --output-directory build/docs xrdcommon xrdgen xrdtrain
+	@echo "done: build/docs/index.html"
 
 bench: $(VENV)/.installed-dev
 	@$(PIP) -e '.[dev,bench]'

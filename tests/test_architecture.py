@@ -17,7 +17,7 @@ MODULES = sorted(
 )
 ALLOWED_TOP_LEVEL = {
     "pyproject.toml", "gen", "train", "common", "slurm", "tests", "README.md", "Makefile", "LICENSE", "CHANGELOG.md",
-    "constraints.txt",
+    "constraints.txt", "CITATION.cff",
 }  # fmt: skip
 
 
@@ -39,6 +39,13 @@ def test_every_room_has_a_floor() -> None:
     }
     assert len(rooms) > 15
     assert rooms <= placed, "name the room in a contract of pyproject.toml"
+
+
+def test_every_room_is_on_the_map() -> None:
+    tree = (REPOSITORY / ".github" / "ARCHITECTURE.md").read_text().split("```")[1]
+    named = set(re.findall(r"^ +(\w+)/ ", tree, flags=re.MULTILINE))
+    rooms = {path.parent.name for path in MODULES if path.name == "__init__.py"} - {"xrdcommon", "xrdgen", "xrdtrain"}
+    assert rooms <= named, "write a line for the room into .github/ARCHITECTURE.md"
 
 
 def test_a_lease_can_be_imported_without_the_command_line() -> None:

@@ -32,7 +32,7 @@ ENANTIOMORPHIC_PAIRS = (
     (180, 181),
     (212, 213),
 )
-"""Pairs that no powder pattern can tell apart (SPEC section 6; International Tables A, 3.5)."""
+"""Pairs that no powder pattern can tell apart (International Tables A, 3.5)."""
 
 _PARTNER = {a: b for pair in ENANTIOMORPHIC_PAIRS for a, b in (pair, pair[::-1])}
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_diffraction.py [--json] [--quick]
 
-Crystals are those of ../shared/bench where it is there, and always random ones of the embedded statistics. Timed are
+Crystals are those of the benchmark set where it is there, and always random ones of the embedded statistics. Timed are
 the kernel alone (arrays to pattern), `Simulator.pattern` (with its checks) and `Simulator.peaks`, and what each peer
 does at the least (see `peers`). Crystal by crystal all take turns. Agreement is checked on the way: a peer or kernel
 that disagrees ends the benchmark, so that nothing fast and wrong is reported.
@@ -95,9 +95,9 @@ def measure(name: str, crystals: list[Crystal], others: list[Peer], rounds: int)
 def measure_all(*, quick: bool) -> dict[str, Any]:
     """Time all on every set of crystals."""
     others = peers(PROTOTYPE)
-    sets = {"../shared/bench": shared_crystals(), "natural": natural_crystals(25 if quick else 120)}
+    sets = {"benchmark": shared_crystals(), "natural": natural_crystals(25 if quick else 120)}
     if quick:
-        sets["../shared/bench"] = sets["../shared/bench"][::5]
+        sets["benchmark"] = sets["benchmark"][::5]
     return {
         "sets": {
             name: measure(name, crystals, others, 3 if quick else 5) for name, crystals in sets.items() if crystals

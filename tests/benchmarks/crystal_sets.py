@@ -22,7 +22,7 @@ GOLDEN_RATIO = 0.6180339887
 
 
 def shared_crystals() -> list[Crystal]:
-    """The crystals of ../shared/bench; none where they are not."""
+    """The crystals of the benchmark set beside the checkout; none where they are not."""
     from pymatgen.core import Lattice
 
     if not SHARED_CRYSTALS.exists():

@@ -328,7 +328,7 @@ def _prototype(path: Path) -> Peer:
         return float(np.abs(simulator.pattern(crystal, size) - result)[n:-n].max())
 
     return Peer(
-        name="../shared/prototype",
+        name="an early prototype",
         does="full pattern, reflections of the grid only",
         prepare=prepare,
         compare=compare,

@@ -4,7 +4,7 @@
     -           tables.exact        whether the exact test decides; else every crystal is asked -
     eps         tables.tolerance    distance within which the space group is verified, Å        `symmetry_test_kernels`
     -           tables.ordering     atoms too close together are moved apart, or not            `ordering_kernels`
-    r           tables.recheck      share of what the exact test confirmed that spglib sees     SPEC, section 3
+    r           tables.recheck      share of what the exact test confirmed that spglib sees     `settings`
     u           -                   uniform deviate in [0, 1) of the crystal's own stream       `random_kernels`
 
 For one crystal, with the rule of twenty failures (paper, S1) kept by `refuse` and `next_candidate`:

@@ -9,7 +9,7 @@ from xrdcommon.errors import InputError
 from xrdcommon.space_groups import check_group
 
 PRESETS = ("paper", "improved")
-"""`paper`: SPEC section 3, the algorithm of the paper's section 2.1 and S1. `improved`: the same steps from statistics
+"""`paper`: the algorithm of the paper's section 2.1 and S1. `improved`: the same steps from statistics
 that know more of a structure, so that volumes, densities and lattices come closer to the real ones: repetitions given
 the element, Wyckoff positions given the number of sites (`count_tables`), density estimates of logarithms with robust
 bandwidths, lattices of the space group (`kde_tables`)."""

@@ -1,4 +1,4 @@
-"""Diffractograms and reflection lists of crystals (SPEC section 4; paper, section 2.2).
+"""Diffractograms and reflection lists of crystals (paper, section 2.2).
 
 Physics as pymatgen's XRDCalculator has it: its atomic scattering parameters, Lorentz-polarisation factor, multiplicity,
 no Debye-Waller factor by default; Gaussian or pseudo-Voigt peaks of the Scherrer width. The arithmetic is in the

@@ -21,7 +21,7 @@ SAMPLE_VERSION = 4
 """Raised whenever the same identity gives another sample, so that one spool never mixes both."""
 
 PRESETS = ("pure",)
-"""Imperfections of the diffractograms; `pure` has none (SPEC section 4)."""
+"""Imperfections of the diffractograms; `pure` has none."""
 
 ENGINES = ("fast", "reference")
 """`fast`: kernels. `reference`: pyxtal, spglib and pymatgen, four orders of magnitude slower; the oracle of the tests.

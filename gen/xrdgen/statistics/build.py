@@ -1,4 +1,4 @@
-"""Counting in structure tables (paper, S1; SPEC section 3).
+"""Counting in structure tables (paper, S1).
 
 A mixed site counts as its majority species with full occupancy, since generated crystals have no partial occupancy;
 V_atomic is that of such a crystal. Structures with vacancies do not enter the pairs of V_atomic and density factor.

@@ -24,7 +24,7 @@ from xrdtrain.report.symbols import printed_symbol, typeset
 from xrdtrain.report.training_figures import column, training_figures
 
 LAST_EPOCHS = 10
-"""The training accuracy is the mean over this many last epochs (SPEC section 6, paper Table 1)."""
+"""The training accuracy is the mean over this many last epochs (paper, Table 1)."""
 
 
 @dataclass(slots=True)
