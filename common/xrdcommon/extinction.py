@@ -94,7 +94,7 @@ def extinction_symbol(number: int) -> str:
     """
     symmetry: Any = spglib.get_symmetry_from_database(first_hall_number(number))
     record: Any = spglib.get_spacegroup_type(first_hall_number(number))
-    centring, *directions = record.international_full.split()
+    centring, *directions = str(record.international_full).split()
     system = crystal_system(number)
     if system == "triclinic":
         return f"{centring}-"
