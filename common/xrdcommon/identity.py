@@ -24,7 +24,31 @@ class Purpose(IntEnum):
 
     CRYSTAL = 0
     PATTERN = 1
+    """The crystallite size, whatever its law."""
     IMPURITY = 2
+    """The crystal of the first impurity; those of the others follow."""
+    IMPURITY_2 = 3
+    IMPURITY_3 = 4
+    IMPURITY_FRACTIONS = 5
+    CAGLIOTI = 6
+    STRAIN = 7
+    PEAK_SHAPE = 8
+    ASYMMETRY = 9
+    ZERO_SHIFT = 10
+    DISPLACEMENT = 11
+    K_ALPHA_2 = 12
+    K_BETA = 13
+    TUNGSTEN = 14
+    THERMAL = 15
+    TEXTURE = 16
+    BACKGROUND = 17
+    BACKGROUND_CURVE = 18
+    HUMP = 19
+    REMOVAL = 20
+    RESIDUE_CURVE = 21
+    NOISE = 22
+    NOISE_POINTS = 23
+    TRUNCATION = 24
     COORDINATES = 64
     """Coordinates that are drawn anew in a real crystal."""
     LATTICE = 65

@@ -31,10 +31,10 @@ from xrdgen import embedded
 from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, NOTHING, QUESTION, Draw, DrawTables, draw_verified
 from xrdgen.crystals.generator import N_ATTEMPT_REASONS, CrystalGenerator, GeneratorSettings, empty_arrays, empty_draw
 from xrdgen.crystals.ordering_kernels import order_atoms
-from xrdgen.crystals.random_kernels import start_stream
 from xrdgen.crystals.sampler_kernels import GROUP, draw_group, next_candidate
 from xrdgen.crystals.symmetry_test_kernels import symmetry_verdict
 from xrdgen.crystals.verify import SpglibVerifier
+from xrdgen.random_kernels import start_stream
 from xrdgen.statistics.model import Statistics
 
 DRAW, ORDER, TEST = range(3)

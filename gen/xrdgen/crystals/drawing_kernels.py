@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from xrdgen.crystals.cosets import CosetTables
 from xrdgen.crystals.ordering_kernels import OrderingTables, order_atoms
 from xrdgen.crystals.primitive import PrimitiveTables
-from xrdgen.crystals.random_kernels import start_stream, uniform
 from xrdgen.crystals.sampler_kernels import GROUP, PASSED, CrystalArrays, draw_group, next_candidate, refuse
 from xrdgen.crystals.sampler_kernels import RECHECK as REFUTED
 from xrdgen.crystals.symmetry_test_kernels import DOUBTFUL, symmetry_verdict
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.jit import kernel
+from xrdgen.random_kernels import start_stream, uniform
 
 BEGIN, NOTHING, CONFIRMED, ASK, RECHECK, EXHAUSTED = range(6)
 """What a draw waits for: to begin, for nothing, or for the answer to `ASK` or `RECHECK`; and the outcomes."""

@@ -47,11 +47,11 @@ from xrdgen.crystals.drawing_kernels import (
 )
 from xrdgen.crystals.ordering import ordering_tables
 from xrdgen.crystals.primitive import primitive_tables
-from xrdgen.crystals.random_kernels import STREAM_WORDS
 from xrdgen.crystals.sampler_kernels import GROUP, MAX_ATTEMPTS, N_REASONS, NO_REFLECTION, CrystalArrays, refuse
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.tables import sampler_tables
 from xrdgen.crystals.verify import ExactVerifier, SpglibVerifier, Verifier
+from xrdgen.random_kernels import STREAM_WORDS
 
 if TYPE_CHECKING:
     from xrdgen.statistics.model import Statistics

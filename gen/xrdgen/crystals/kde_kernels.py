@@ -21,8 +21,8 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from xrdgen.crystals.random_kernels import below, normal_pair, uniform
 from xrdgen.jit import kernel
+from xrdgen.random_kernels import below, normal_pair, uniform
 from xrdgen.symmetry.lattice_kernels import cell_volume
 
 NEGLIGIBLE = 72.0

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.crystals.kde_kernels import draw_density_factor, draw_unit_cell
-from xrdgen.crystals.random_kernels import categorical, uniform
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.jit import kernel
+from xrdgen.random_kernels import categorical, uniform
 
 # why an attempt ended (the order of `generator.REASONS`), and redraws of a single value
 (

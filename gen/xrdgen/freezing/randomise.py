@@ -30,13 +30,13 @@ from xrdcommon.space_groups import crystal_system
 
 from xrdgen.crystal import Crystal
 from xrdgen.crystals.generator import empty_arrays
-from xrdgen.crystals.random_kernels import STREAM_WORDS, start_stream
 from xrdgen.crystals.sampler_kernels import N_REASONS, CrystalArrays, draw_cell, draw_coordinates
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.tables import sampler_tables
 from xrdgen.crystals.verify import find_space_group
 from xrdgen.embedded import resolve
 from xrdgen.freezing.variants import Variant
+from xrdgen.random_kernels import STREAM_WORDS, start_stream
 from xrdgen.statistics.model import Statistics
 
 TOLERANCE: Final = 1e-4

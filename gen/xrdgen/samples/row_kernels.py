@@ -28,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION, Draw, DrawTables, draw_verified
-from xrdgen.crystals.random_kernels import start_stream, uniform
 from xrdgen.crystals.sampler_kernels import GROUP, NO_REFLECTION, CrystalArrays, refuse
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.diffraction.group_tables import GroupTables
@@ -36,6 +35,7 @@ from xrdgen.diffraction.reach_kernels import Instrument
 from xrdgen.diffraction.settings import ANGSTROMS_PER_NM
 from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.jit import kernel
+from xrdgen.random_kernels import start_stream, uniform
 from xrdgen.symmetry.lattice_kernels import cell_volume
 
 _INDEX = 3

@@ -53,8 +53,8 @@ class CrystalRows:
 
     def __init__(self, spool: Spool) -> None:
         from xrdgen.crystals.generator import REASONS, CrystalGenerator, empty_arrays, empty_draw
-        from xrdgen.crystals.random_kernels import STREAM_WORDS
         from xrdgen.diffraction.simulator import Simulator
+        from xrdgen.random_kernels import STREAM_WORDS
         from xrdgen.samples.row_kernels import Optics, Work
 
         configuration = ProductionConfig.from_dict(spool.configuration)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from xrdcommon.space_groups import CRYSTAL_SYSTEMS, crystal_system
-from xrdgen.crystals import random_kernels
+from xrdgen import random_kernels
 from xrdgen.statistics.model import Statistics, add_sparse
 from xrdgen.symmetry import wyckoff
 
@@ -101,14 +101,14 @@ def statistics() -> Statistics:
 
 
 KERNEL_MODULES = (
-    "random_kernels",
-    "kde_kernels",
-    "sampler_kernels",
-    "primitive_kernels",
-    "symmetry_test_kernels",
-    "drawing_kernels",
-    "generator",
-    "verify",
+    "xrdgen.random_kernels",
+    "xrdgen.crystals.kde_kernels",
+    "xrdgen.crystals.sampler_kernels",
+    "xrdgen.crystals.primitive_kernels",
+    "xrdgen.crystals.symmetry_test_kernels",
+    "xrdgen.crystals.drawing_kernels",
+    "xrdgen.crystals.generator",
+    "xrdgen.crystals.verify",
 )
 
 
@@ -119,7 +119,7 @@ def kernels_form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         yield "compiled"
         return
     for name in KERNEL_MODULES:
-        module = import_module(f"xrdgen.crystals.{name}")
+        module = import_module(name)
         for attribute, value in list(vars(module).items()):
             if hasattr(value, "py_func"):
                 monkeypatch.setattr(module, attribute, value.py_func)

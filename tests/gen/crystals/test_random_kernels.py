@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 from xrdcommon.identity import Purpose, SampleIdentity, generator, philox_counter, philox_key
-from xrdgen.crystals import random_kernels
+from xrdgen import random_kernels
 
 MAX_WORD = 2**64 - 1
 KEYS = [(0, 0), (1, 2), (MAX_WORD, 0x123456789ABCDEF0)]
