@@ -69,6 +69,7 @@ def cif_text(crystal: Crystal, name: str, remarks: tuple[str, ...] = ()) -> str:
     lines += [
         f"_cell_volume {crystal.volume:.6f}",
         f"_chemical_formula_sum '{crystal.formula}'",
+        "_cell_formula_units_Z 1",
         f"_space_group_IT_number {crystal.space_group}",
         f"_space_group_name_H-M_alt '{group_symbol(crystal.space_group)}'",
         "loop_",

@@ -56,9 +56,12 @@ def crystal_of_given(row: Mapping[str, Any]) -> Crystal:
 
 
 def crystal_from(
-    group: int, cell: NDArray[np.float64], records: list[tuple[NDArray[np.float64], int, float, int, int]]
+    group: int,
+    cell: NDArray[np.float64],
+    records: list[tuple[NDArray[np.float64], int, float, int, int]],
+    b_iso: NDArray[np.float64] | None = None,
 ) -> Crystal:
-    """Return a crystal from records of position, Z, occupancy, letter index and site number."""
+    """Return a crystal from records of position, Z, occupancy, letter index and site number, and B of each (Å^2)."""
     positions, numbers, occupancies, letters, sites = zip(*records, strict=True)
     return Crystal(
         space_group=group,
@@ -68,6 +71,7 @@ def crystal_from(
         occupancies=np.array(occupancies, dtype=np.float64),
         letters=np.array(letters, dtype=np.int64),
         sites=np.array(sites, dtype=np.int64),
+        b_iso=b_iso,
     )
 
 

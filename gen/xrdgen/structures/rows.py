@@ -57,6 +57,8 @@ def sites_of(crystal: Crystal) -> list[dict[str, Any]]:
         element = symbol(int(crystal.atomic_numbers[row]))
         total = site["species"].get(element, 0.0) + float(crystal.occupancies[row])
         site["species"][element] = round(total, 9)
+        if crystal.b_iso is not None and not np.isnan(crystal.b_iso[row]):
+            site.setdefault("b_iso", {})[element] = round(float(crystal.b_iso[row]), 4)
     return list(sites.values())
 
 

@@ -16,7 +16,7 @@ from xrdcommon.errors import FormatError, InputError
 
 from xrdgen.embedded import PREFIX, resolve
 from xrdgen.structures.given import GIVEN_COLUMNS
-from xrdgen.structures.table import COLUMNS
+from xrdgen.structures.table import NEEDED_COLUMNS
 
 CIF_SUFFIXES = (".cif", ".mcif")
 ICSD_COLUMNS = (
@@ -144,7 +144,7 @@ def _table(path: Path, name: str) -> Iterator[Item]:
         raise FormatError(f"{path}: not a parquet file ({' '.join(str(error).split())})") from error
     columns = file.schema_arrow.names
     kind = "table" if "wyckoff_key" in columns and "space_group" in columns else "given"
-    needed = COLUMNS if kind == "table" else GIVEN_COLUMNS
+    needed = NEEDED_COLUMNS if kind == "table" else GIVEN_COLUMNS
     missing = [column for column in needed if column not in columns]
     if missing:
         raise FormatError(

@@ -1,7 +1,8 @@
 """The structure table: one row a structure, in the project's standard setting (parquet).
 
 `sites` is a JSON list of the asymmetric unit: `species` {element: occupancy}, `letter` and `multiplicity` of the
-Wyckoff position, `x` fractional coordinates, idealised onto the position.
+Wyckoff position, `x` fractional coordinates, idealised onto the position; `b_iso` {element: Å^2} where the source gives
+displacement parameters (nothing uses them unless asked).
 """
 
 from __future__ import annotations
@@ -56,11 +57,16 @@ COLUMNS = (
     "partial_occupancy",  # a position less than full
     "over_occupancy",  # a position more than full
     "symprec",  # Å, of the symmetry search; nullable (the group was given)
+    "remarks",  # of the reader, see `reading.remarks`; nullable
 )
 """Columns of a table that `structures import` writes."""
 
+NEEDED_COLUMNS = tuple(name for name in COLUMNS if name != "remarks")
+"""Columns that a structure table to import must have."""
+
 CELL_COLUMNS = ("a", "b", "c", "alpha", "beta", "gamma")
-_OPTIONAL = ("citation", "reference", "symprec", "n_elements")
+_OPTIONAL = ("citation", "reference", "symprec", "n_elements", "remarks")
+"""Columns that older tables do not have."""
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
@@ -97,7 +103,10 @@ def read_table(path: Path | str) -> pd.DataFrame:
             f"{file}: column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing; "
             "make a structure table with `xrdgen structures import`"
         )
-    return _typed(pd.read_parquet(file))
+    table = _typed(pd.read_parquet(file))
+    if "remarks" not in table:
+        table["remarks"] = None
+    return table.astype({"remarks": table["id"].dtype})
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from xrdcommon.errors import InputError
 from xrdcommon.files import write_bytes
 
-from xrdgen.structures.cif import ENTRY_ERRORS, CifEntry, entries, import_entry
+from xrdgen.structures.cif import ENTRY_ERRORS, icsd_code, import_block
 from xrdgen.structures.given import GIVEN_COLUMNS, import_given
+from xrdgen.structures.reading.document import MAX_BYTES, Block, content_of, read_blocks
 from xrdgen.structures.sources import TABLE_ROWS, Item, icsd_table
 from xrdgen.structures.table import COLUMNS, crystal_of
 
@@ -69,33 +71,36 @@ def load_part(part_file: Path) -> Part:
     return part
 
 
-def _text_of(item: Item) -> str:
-    """Return the text of a CIF; old ones are Latin-1."""
-    if item.kind == "zip":
-        with zipfile.ZipFile(item.path) as archive:
-            content = archive.read(item.member)
-    else:
-        content = Path(item.path).read_bytes()
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+def _content_of(item: Item) -> bytes:
+    """Return the bytes of a CIF, at most the limit and one."""
+    if item.kind != "zip":
+        return content_of(Path(item.path))
+    with _archive(item.path).open(item.member) as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+@lru_cache(maxsize=1)
+def _archive(path: str) -> zipfile.ZipFile:
+    """Return an open zip; kept for the next member, since its list of members is long to read."""
+    return zipfile.ZipFile(path)
 
 
 def _read_cif(item: Item, symprec: float, citation: str, part: Part) -> None:
     """Read all entries of a CIF."""
-    blocks: list[CifEntry] = []
+    blocks: list[Block] = []
     with part.attempt(item.name, ""):
-        blocks = list(entries(_text_of(item)))
+        blocks = read_blocks(_content_of(item))
     part.read += max(1, len(blocks))
     part.cif_entries += max(1, len(blocks))
-    for block in blocks:
+    names = Counter(block.name for block in blocks)
+    for number, block in enumerate(blocks, start=1):
+        unique = block.name if names[block.name] == 1 else f"{block.name}-{number}"
         known: dict[str, Any] = {
             "source": item.source,
-            "id": item.name if len(blocks) == 1 else f"{item.name}#{block.name}",
+            "id": item.name if len(blocks) == 1 else f"{item.name}#{unique}",
             "citation": citation or None,
         }
-        code = block.icsd_code
+        code = icsd_code(block)
         if code is not None:
             known |= {"source": "ICSD", "id": code, "collection_code": code}
             part.icsd_codes.append(code)
@@ -107,7 +112,7 @@ def _read_cif(item: Item, symprec: float, citation: str, part: Part) -> None:
                 if row is None:
                     raise InputError(f"collection code {code} is not in {Path(item.icsd).name}")
                 known["structure_type"] = row["StructureType"].strip() or None
-            part.rows.append(import_entry(block, symprec, **known))
+            part.rows.append(import_block(block, symprec, **known))
 
 
 def _read_table(item: Item, citation: str, part: Part) -> None:
@@ -133,6 +138,7 @@ def _frame(path: str, kind: str) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     columns = pq.read_schema(path).names
-    wanted = COLUMNS if kind == "table" else [name for name in (*GIVEN_COLUMNS, *OPTIONAL_GIVEN) if name in columns]
+    names = COLUMNS if kind == "table" else (*GIVEN_COLUMNS, *OPTIONAL_GIVEN)
+    wanted = [name for name in names if name in columns]
     frame: pd.DataFrame = pd.read_parquet(path, columns=list(wanted))
     return frame

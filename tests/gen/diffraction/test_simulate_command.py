@@ -55,7 +55,7 @@ def test_the_command_writes_curves_plot_and_lines(salt, tmp_path, run_command):
     assert [peak["multiplicity"] for peak in records[1]["peaks"][:3]] == [8, 6, 12]
     for name in ("salt", "full"):
         path = tmp_path / "out" / f"c-{name}.xy"
-        assert path.read_text().startswith(f"# {name}: Cl")
+        assert path.read_text().startswith(f"# {name}: Na4 Cl{'3' if name == 'salt' else '4'}, space group 225 Fm-3m")
         curve = np.loadtxt(path)
         assert curve.shape == (8501, 2)
         assert curve[curve[:, 1].argmax(), 0] == pytest.approx(31.70, abs=0.011)
@@ -126,7 +126,15 @@ def test_several_blocks_of_a_file_are_several_structures(tmp_path):
     named = read_crystals(path)
     assert [item.name for item in named] == ["two-1", "two-2"]
     assert named[1].crystal.occupancies.min() == 0.5
-    assert any("Spacegroup" in remark for remark in named[0].remarks)
+    assert named[0].remarks == named[1].remarks == ()
+
+
+def test_a_bad_block_does_not_take_the_others_with_it(tmp_path):
+    path = tmp_path / "two.cif"
+    path.write_text(SALT.replace("OCCUPANCY", "1.0") + "data_b\nloop_\n_atom_site_fract_x\n_atom_site_fract_y\n0 1 2\n")
+    (named,) = read_crystals(path)
+    assert named.name == "two"
+    assert named.remarks == ("left out: data_b: line 19: wrong number of values in a loop",)
 
 
 @pytest.mark.parametrize(

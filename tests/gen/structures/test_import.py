@@ -8,13 +8,16 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 from xrdcommon.errors import FormatError, InputError, Interrupted
-from xrdgen.structures.cif import entries, published_group
+from xrdgen.structures.cif import icsd_code
 from xrdgen.structures.importing import import_structures, parts_path, rejected_path
+from xrdgen.structures.reading.document import Block, read_blocks
+from xrdgen.structures.reading.symmetry import decide
 from xrdgen.structures.sources import ICSD_COLUMNS
 from xrdgen.structures.standardise import standardise
 from xrdgen.structures.table import CELL_COLUMNS, crystal_of, read_table
@@ -277,13 +280,14 @@ def test_deuterium_and_charges() -> None:
     ],
 )
 def test_published_group(items: dict[str, str], number: int | None) -> None:
-    assert published_group(items) == number
+    block = Block("x", items={name.lower(): value.strip("'") for name, value in items.items()})
+    assert decide(block, np.array([5.0, 5.0, 5.0, 90.0, 90.0, 90.0])).published == number
 
 
 def test_blocks_without_atoms_are_no_entries() -> None:
     text = "data_global\n_journal_year 2000\ndata_12-ICSD\nloop_\n_atom_site_label\nNa1\n"
-    (entry,) = entries(text)
-    assert entry.icsd_code == "12"
+    (block,) = read_blocks(text.encode())
+    assert icsd_code(block) == "12"
 
 
 def test_command_reports(run_command, cif_folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
