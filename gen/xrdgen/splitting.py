@@ -16,6 +16,7 @@ from xrdcommon.space_groups import N_GROUPS
 
 from xrdgen.embedded import resolve
 from xrdgen.structures.families import components, family_keys, records
+from xrdgen.structures.reading.remarks import doubtful_rows
 from xrdgen.structures.table import read_table, write_table
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class SplitReport:
         seed, test_fraction: of the draw; None where nothing is drawn.
         units, test_units: numbers of units.
         train, test: numbers of structures.
+        doubtful: structures in neither part, since their remarks say that they are doubtful.
         shared: per kind of name, how many of them both parts contain, and in how many test structures.
 
     """
@@ -54,6 +56,7 @@ class SplitReport:
     train: int
     test: int
     shared: dict[str, dict[str, int]]
+    doubtful: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report for JSON."""
@@ -202,6 +205,8 @@ def split_tables(
     for part in ("train.parquet", "test.parquet"):
         check_output(out / part, sources)
     table = pd.concat([read_table(path) for path in sources], ignore_index=True)
+    doubtful = doubtful_rows(table)
+    table = table[~doubtful].reset_index(drop=True)
     if statistics is not None:
         is_test = unseen(table, Statistics.load(statistics))
         units = units_of(table, SplitBy.STRUCTURE_TYPE)
@@ -217,6 +222,7 @@ def split_tables(
         train=int((~is_test).sum()),
         test=int(is_test.sum()),
         shared=shared_names(table, is_test),
+        doubtful=int(doubtful.sum()),
     )
     write_table(out / "train.parquet", table[~is_test].reset_index(drop=True))
     write_table(out / "test.parquet", table[is_test].reset_index(drop=True))

@@ -23,6 +23,9 @@ def simulate(
     ] = 0.0,
     wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
     b_iso: Annotated[float, typer.Option(help="Displacement parameter B = 8 pi^2 U of all atoms, Å^2.")] = 0.0,
+    displacement: Annotated[
+        str, typer.Option(help="Displacement parameters: cif takes those of the file, none none, a number is B (Å^2).")
+    ] = "none",
     two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
     two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
     step: Annotated[float, typer.Option(help="Step, degrees 2theta.")] = 0.01,
@@ -32,21 +35,24 @@ def simulate(
 
     Each structure is brought into the standard setting of its space group by spglib; lines are those of pymatgen's
     XRDCalculator, peaks are Gaussian, pseudo-Voigt or Lorentzian, of the Scherrer width and scaled to a maximum of 1.
+    What was decided while reading a file, or is not as it should be, is said; what contradicts itself is refused.
 
     \b
     Example:
       xrdgen simulate quartz.cif calcite.cif --plot both.png --out both.xy
       xrdgen simulate quartz.cif --lorentzian-fraction 0.6 --size 80 --out quartz.xy
+      xrdgen simulate quartz.cif --displacement cif --out quartz.xy
       xrdgen simulate quartz.cif --peaks --wavelength 0.7093 --two-theta-max 40
     """
     from xrdcommon import console
     from xrdcommon.grid import Grid
 
-    from xrdgen.diffraction.cif_input import read_crystals
+    from xrdgen.diffraction.cif_input import displacement_of, read_crystals
     from xrdgen.diffraction.report import simulate_files
 
     grid = Grid(two_theta_min, two_theta_max, step)
-    crystals = [crystal for path in files for crystal in read_crystals(path, b_iso=b_iso)]
+    asked = displacement_of(displacement)
+    crystals = [crystal for path in files for crystal in read_crystals(path, b_iso=b_iso, displacement=asked)]
     report = simulate_files(crystals, grid, wavelength, size, out, plot, lorentzian_fraction)
     for remark in report.remarks:
         console.say(remark)

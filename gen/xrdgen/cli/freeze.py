@@ -89,7 +89,8 @@ def freeze(
     )
     if report.rejections:
         what = "could not be simulated" if max_volume is None and max_sites is None else "left out"
-        console.say(f"{len(report.rejections)} structures {what}: see {rejected_path(out)}")
+        doubtful = f", {report.doubtful} of them as their remarks say that they are doubtful" if report.doubtful else ""
+        console.say(f"{len(report.rejections)} structures {what}{doubtful}: see {rejected_path(out)}")
     if json_output:
         console.emit_json(report.to_dict())
     else:

@@ -32,7 +32,9 @@ def import_(
     """Read structures and write them as one table in the standard setting.
 
     spglib finds the symmetry; every site is moved onto its Wyckoff position; the published space group, the ICSD's
-    structure type and its collection code are kept. What is left out is in OUT.rejected.csv with the reason.
+    structure type and its collection code are kept, displacement parameters too. What is left out is in
+    OUT.rejected.csv with the reason; what was decided while reading, or is not as it should be, is in the column
+    `remarks`. Rows with a remark that begins with `doubtful:` are left out by statistics, freeze and split.
     Stopped, the same command goes on where it was.
 
     \b
@@ -55,6 +57,11 @@ def import_(
     console.emit(f"{out}: {report.imported} of {report.read} entries imported, {report.disordered} of them disordered")
     if report.rejected:
         console.emit(f"{rejected_path(out)}: {report.rejected} entries left out, with the reasons")
+    if report.remarked:
+        console.emit(
+            f"{report.remarked} entries with remarks (column remarks), {report.doubtful} of them doubtful: left out by "
+            "statistics, freeze and split"
+        )
     if report.published:
         share = 100.0 * report.published_differs / report.published
         console.emit(
@@ -102,6 +109,8 @@ def split(
         f"{out}: {report.train} training and {report.test} test structures; "
         f"{report.test_units} of {report.units} units in the test part (by {report.by})"
     )
+    if report.doubtful:
+        console.emit(f"{report.doubtful} structures in neither part: their remarks say that they are doubtful")
     for kind, counts in report.shared.items():
         if counts["train"] or counts["test"]:
             console.emit(

@@ -51,6 +51,7 @@ from xrdgen.freezing.tasks import (
     sample_id,
     simulate_shard,
 )
+from xrdgen.structures.reading.remarks import doubtful_rows, is_doubtful
 from xrdgen.structures.table import CELL_COLUMNS, citations, read_table
 
 if TYPE_CHECKING:
@@ -86,12 +87,18 @@ class FreezeReport:
     diffractograms: int = 0
     rejections: list[Rejection] = field(default_factory=list)
 
+    @property
+    def doubtful(self) -> int:
+        """Number of rejected rows whose remarks say that they are doubtful."""
+        return sum(is_doubtful(rejection.reason) for rejection in self.rejections)
+
     def to_dict(self) -> dict[str, int]:
         """Return the counts for JSON."""
         return {
             "crystals": self.crystals,
             "diffractograms": self.diffractograms,
             "rejected": len(self.rejections),
+            "doubtful": self.doubtful,
         }
 
 
@@ -187,6 +194,8 @@ class _Freezer:
             for number, found in enumerate(self._in_order(check_rows, tasks)):
                 faults.update(found or {})
                 advance(min(ROWS_PER_SHARD, len(rows) - number * ROWS_PER_SHARD))
+        for row in np.flatnonzero(doubtful_rows(self._table)).tolist():
+            faults.setdefault(row, str(self._table["remarks"].iloc[row]))
         plan = Plan(len(rows), self._sizes, faults)
         self._folder.save_plan(plan)
         return plan

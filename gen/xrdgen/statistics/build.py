@@ -27,6 +27,7 @@ from xrdgen.embedded import resolve
 from xrdgen.statistics.model import N_LETTERS, Statistics, add_sparse, group_support
 from xrdgen.statistics.provenance import family_record
 from xrdgen.structures.families import all_keys, records
+from xrdgen.structures.reading.remarks import doubtful_rows
 from xrdgen.structures.table import CELL_COLUMNS, citations, is_licensed, read_table
 from xrdgen.symmetry.wyckoff import letter_index
 
@@ -107,9 +108,13 @@ def count_structures(table: pd.DataFrame, filters: Filters, seed: int = 0) -> St
     counts: dict[str, Counter[str]] = {}
     counted: list[_Counted] = []
     columns = ["source", "space_group", "volume", "sites", *CELL_COLUMNS]
-    for row in table[columns].to_dict("records"):
+    doubtful = doubtful_rows(table)
+    for row, in_doubt in zip(table[columns].to_dict("records"), doubtful, strict=True):
         tally = counts.setdefault(str(row["source"]), Counter())
         tally["structures"] += 1
+        if in_doubt:
+            tally["left out: doubtful"] += 1
+            continue
         outcome = _count({str(name): value for name, value in row.items()}, filters)
         if isinstance(outcome, str):
             tally[f"left out: {outcome}"] += 1

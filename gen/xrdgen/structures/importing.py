@@ -13,20 +13,24 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xrdcommon.console import Advance
 from xrdcommon.errors import InputError, Interrupted
 from xrdcommon.files import canonical_hash, check_output, read_json, write_bytes, write_json
 
+from xrdgen.structures.reading.remarks import doubtful_rows
 from xrdgen.structures.rows import FULL
 from xrdgen.structures.sources import Item, find_items, icsd_table
 from xrdgen.structures.standardise import DEFAULT_SYMPREC
-from xrdgen.structures.table import table_of, write_table
+from xrdgen.structures.table import table_of, table_writer
 from xrdgen.structures.tasks import load_part, run_task
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CIFS_A_TASK = 128
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 ICSD_SIZE = 272_000
 """CIF files of the ICSD export that the estimate is for."""
 
@@ -42,6 +46,8 @@ class ImportReport:
         published: imported entries whose source gives a space group.
         published_differs: those of them where spglib's is another.
         disordered: imported entries with mixed or partial occupancies.
+        remarked: imported entries with remarks.
+        doubtful: those of them that statistics, freeze and split leave out.
         seconds: wall time of this run.
         seconds_per_1000: processor time of one process for 1000 entries, s.
         estimated_hours: wall time that 272,000 CIFs would take with the workers of this run; None without CIFs.
@@ -55,6 +61,8 @@ class ImportReport:
     published: int = 0
     published_differs: int = 0
     disordered: int = 0
+    remarked: int = 0
+    doubtful: int = 0
     seconds: float = 0.0
     seconds_per_1000: float = 0.0
     estimated_hours: float | None = None
@@ -191,45 +199,56 @@ def _run(todo: list[tuple[list[Item], Path]], symprec: float, citation: str, wor
 
 
 def _finalise(files: list[Path], items: list[Item], out: Path) -> ImportReport:
-    """Join the parts into the table and the list of rejects."""
-    import pandas as pd
+    """Join the parts into the table and the list of rejects; a few parts are in memory at a time.
 
+    Raises:
+        InputError: no entry could be imported.
+
+    """
     report = ImportReport()
-    frames = []
     rejected: list[tuple[str, str, str]] = []
     codes: set[str] = set()
     seconds, cif_entries = 0.0, 0
-    for file in files:
-        part = load_part(file)
-        report.read += part.read
-        seconds += part.seconds
-        cif_entries += part.cif_entries
-        rejected += part.rejected
-        codes.update(part.icsd_codes)
-        frames.append(table_of(part.rows))
-    for export in sorted({item.icsd for item in items if item.icsd}):
-        for code in icsd_table(export):
-            if code not in codes:
-                rejected.append((Path(export).name, code, "no CIF file begins with data_" + code + "-ICSD"))
-                report.read += 1
-    _write_rejected(rejected_path(out), rejected)
-    table = pd.concat(frames, ignore_index=True)
-    if table.empty:
-        file_name, entry, reason = rejected[0]
-        raise InputError(
-            f"none of {report.read} entries could be imported, the first ({file_name} {entry}) because: {reason}; "
-            f"all are in {rejected_path(out)}"
-        )
-    write_table(out, table)
-    report.imported, report.rejected = len(table), len(rejected)
-    known = table["space_group_published"].notna()
-    report.published = int(known.sum())
-    report.published_differs = int((table["space_group_published"] != table["space_group"])[known].sum())
-    report.disordered = int((table["mixed_occupancy"] | table["partial_occupancy"]).sum())
+    with table_writer(out) as writer:
+        for file in files:
+            part = load_part(file)
+            report.read += part.read
+            seconds += part.seconds
+            cif_entries += part.cif_entries
+            rejected += part.rejected
+            codes.update(part.icsd_codes)
+            if part.rows:
+                rows = table_of(part.rows)
+                _count(rows, report)
+                writer.write(rows)
+        for export in sorted({item.icsd for item in items if item.icsd}):
+            for code in icsd_table(export):
+                if code not in codes:
+                    rejected.append((Path(export).name, code, "no CIF file begins with data_" + code + "-ICSD"))
+                    report.read += 1
+        _write_rejected(rejected_path(out), rejected)
+        if not report.imported:
+            file_name, entry, reason = rejected[0]
+            raise InputError(
+                f"none of {report.read} entries could be imported, the first ({file_name} {entry}) because: {reason}; "
+                f"all are in {rejected_path(out)}"
+            )
+    report.rejected = len(rejected)
     report.seconds_per_1000 = 1000.0 * seconds / max(1, report.read)
     if cif_entries:
         report.estimated_hours = report.seconds_per_1000 * ICSD_SIZE / 1000.0 / 3600.0
     return report
+
+
+def _count(rows: pd.DataFrame, report: ImportReport) -> None:
+    """Add rows of the table to the figures of a report."""
+    report.imported += len(rows)
+    known = rows["space_group_published"].notna()
+    report.published += int(known.sum())
+    report.published_differs += int((rows["space_group_published"] != rows["space_group"])[known].sum())
+    report.disordered += int((rows["mixed_occupancy"] | rows["partial_occupancy"]).sum())
+    report.remarked += int(rows["remarks"].notna().sum())
+    report.doubtful += int(doubtful_rows(rows).sum())
 
 
 def _write_rejected(path: Path, rejected: list[tuple[str, str, str]]) -> None:

@@ -7,15 +7,16 @@ displacement parameters (nothing uses them unless asked).
 
 from __future__ import annotations
 
-import io
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from xrdcommon.errors import FormatError, InputError, MissingFileError
-from xrdcommon.files import write_bytes
+from xrdcommon.files import atomic_writer
 
 from xrdgen.crystal import Crystal
 from xrdgen.elements import atomic_number
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1
+ROW_GROUP = 16_384
+"""Rows that are written, and in memory, at a time."""
 _METADATA_KEY = b"xrdstream_structures"
 
 COLUMNS = (
@@ -111,14 +114,55 @@ def read_table(path: Path | str) -> pd.DataFrame:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a structure table atomically; the same rows give the same bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with table_writer(path) as writer:
+        writer.write(table)
 
-    arrow = pa.Table.from_pandas(_typed(table), preserve_index=False)
-    arrow = arrow.replace_schema_metadata({_METADATA_KEY: str(FORMAT_VERSION)})
-    buffer = io.BytesIO()
-    pq.write_table(arrow, buffer, compression="zstd", compression_level=9)
-    write_bytes(path, buffer.getvalue())
+
+class TableWriter:
+    """Writes a structure table in portions; see `table_writer`."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._writer: Any = None
+        self._waiting: list[pd.DataFrame] = []
+        self._n = 0
+
+    def write(self, table: pd.DataFrame) -> None:
+        """Add rows; they are written when there are enough for a row group."""
+        self._waiting.append(table)
+        self._n += len(table)
+        if self._n >= ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self._waiting:
+            return
+        arrow = pa.Table.from_pandas(_typed(pd.concat(self._waiting, ignore_index=True)), preserve_index=False)
+        arrow = arrow.replace_schema_metadata({_METADATA_KEY: str(FORMAT_VERSION)})
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._stream, arrow.schema, compression="zstd", compression_level=9)
+        self._writer.write_table(arrow.cast(self._writer.schema))
+        self._waiting, self._n = [], 0
+
+    def close(self) -> None:
+        """Write what waits and the end of the file."""
+        self.flush()
+        if self._writer is not None:
+            self._writer.close()
+
+
+@contextmanager
+def table_writer(path: Path) -> Iterator[TableWriter]:
+    """Write a structure table in portions; it appears under `path` when the block ends without an error."""
+    with atomic_writer(path) as stream:
+        writer = TableWriter(stream)
+        yield writer
+        writer.close()
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
