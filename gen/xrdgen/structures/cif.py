@@ -44,7 +44,7 @@ class ReadCrystal:
     """A crystal read from a data block.
 
     Attributes:
-        crystal: in the standard setting; `b_iso` as in the file, NaN where an atom has none, None where no atom has one.
+        crystal: in the standard setting; `b_iso` as in the file, NaN where an atom has none, None where none has one.
         published: space-group number that the file gives, None where it gives none.
         remarks: what was decided, left out or contradicts itself.
 

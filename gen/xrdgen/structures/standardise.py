@@ -1,8 +1,8 @@
 """Structures of any origin to crystals in the project's standard setting.
 
-spglib finds the symmetry. Where a file names its space group and its atoms obey it exactly, the only question is whether
-they obey more: if moyo, which is much faster, finds no more even at twice the tolerance, spglib is not asked (it finds
-the same: a test over all of AMCSD).
+spglib finds the symmetry. Where a file names its space group and its atoms obey it exactly, the only question is
+whether they obey more: if moyo, which is much faster, finds no more even at twice the tolerance, spglib is not asked
+(it finds the same: a test over structures of AMCSD).
 
 # P positions of the structure given    M positions of the conventional cell    S orbits
 """

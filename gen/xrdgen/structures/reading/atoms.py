@@ -55,9 +55,7 @@ class AtomRows:
     multiplicities: NDArray[np.int64]
 
 
-def read_atoms(
-    block: Block, cell: NDArray[np.float64], formula: frozenset[int]
-) -> tuple[AtomRows, list[Remark]]:
+def read_atoms(block: Block, cell: NDArray[np.float64], formula: frozenset[int]) -> tuple[AtomRows, list[Remark]]:
     """Return the atoms of a block and what there is to say of them.
 
     Args:
@@ -174,7 +172,7 @@ def _units(numbers: list[tuple[Number, Number, Number]]) -> tuple[NDArray[np.flo
     decimals = np.array([[number.decimals for number in triple] for triple in numbers])
     longest = int(decimals[decimals < 20].max(initial=0))
     meant = np.maximum(decimals, min(longest, FEW_DECIMALS))
-    return 10.0**-meant.astype(np.float64), 10.0**-decimals.astype(np.float64)
+    return 10.0 ** -meant.astype(np.float64), 10.0 ** -decimals.astype(np.float64)
 
 
 def _multiplicities(columns: dict[str, list[str]], rows: list[int]) -> NDArray[np.int64]:

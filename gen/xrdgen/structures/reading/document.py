@@ -55,6 +55,8 @@ _WANTED = (
     "_modulation",
     "_magnetic_",
 )
+_ONCE = ("_cell_length_", "_cell_angle_", "_atom_site_", "_space_group", "_symmetry_", "_chemical_formula_sum")
+"""Items that must not be given twice with different values."""
 _CONTROLS = re.compile("[\x0b\x0c\x1a\x1c-\x1f]")
 _GZIP = b"\x1f\x8b"
 
@@ -255,16 +257,17 @@ def _block(parsed: gemmi.cif.Block) -> Block:
     """
     block = Block(parsed.name.strip())
     for item in parsed:
-        if item.pair is not None:
-            name = item.pair[0].lower().replace(".", "_")
+        pair: list[str] | None = item.pair  # type: ignore[assignment]  # gemmi's stub says object
+        if pair is not None:
+            name = pair[0].lower().replace(".", "_")
             block.kinds.add(_kind(name))
             if name.startswith(_WANTED):
-                text = _unquoted(item.pair[1])
+                text = _unquoted(pair[1])
                 older = block.items.setdefault(name, text)
-                if older != text and not older.strip() in MISSING:
-                    block.fault = block.fault or f"{name} is given twice, as {older[:30]} and {text[:30]}"
-                elif older != text:
+                if older.strip() in MISSING:
                     block.items[name] = text
+                elif older != text and text.strip() not in MISSING and name.startswith(_ONCE):
+                    block.fault = block.fault or f"{name} is given twice, as {older[:30]} and {text[:30]}"
         elif item.loop is not None:
             names = [tag.lower().replace(".", "_") for tag in item.loop.tags]
             block.kinds.update(map(_kind, names))

@@ -25,7 +25,6 @@ VACANCY = 0
 
 _GROUPS = {
     "oh": ("O", 1),
-    "ho": ("O", 1),
     "o-h": ("O", 1),
     "od": ("O", 1),
     "oh2": ("O", 2),
@@ -51,11 +50,14 @@ _GROUPS = {
 }
 """Groups on the site of their heavy atom, with the number of hydrogen atoms that are not located."""
 _VACANT = ("vac", "va", "vc", "vacancy", "void", "box", "empty")
-_COMMON_CAPITALS = frozenset(
-    "LI BE NA MG AL SI CL CA SC TI CR MN FE CO NI CU ZN GA GE AS SE BR RB SR ZR MO AG CD IN SN SB TE CS BA LA AU PB BI"
-    .split()
+_COMMON_CAPITALS = (
+    *("LI", "BE", "NA", "MG", "AL", "SI", "CL", "CA", "SC", "TI", "CR", "MN", "FE", "CO", "NI", "CU", "ZN", "GA"),
+    *("GE", "AS", "SE", "BR", "RB", "SR", "ZR", "MO", "AG", "CD", "IN", "SN", "SB", "TE", "CS", "BA", "LA", "AU"),
+    *("PB", "BI"),
 )
-_TYPE = re.compile(r"(?:\d{1,3})?\(?([A-Za-z]{1,2})\)?((?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*|\^?\{?\d*[+-]\d*\}?)(?:\(\w*\))?)")
+_TYPE = re.compile(
+    r"(?:\d{1,3})?\(?([A-Za-z]{1,2})\)?((?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*|\^?\{?\d*[+-]\d*\}?)(?:\(\w*\))?)"
+)
 _TYPE_WITH_VALENCE = {"cval": "C", "siva": "Si", "sival": "Si"}
 _LEADING = re.compile(r"[A-Za-z]+")
 
@@ -126,9 +128,12 @@ def _of_type(text: str, label: str) -> SiteElement:
         InputError: no element.
 
     """
-    group = _group(text.lower()) or _group(text.lower().rstrip("+-"))
-    if group is not None:
-        return group
+    if text == "HO":
+        raise InputError(f"atom {label or text}: type symbol 'HO' is holmium or a hydroxyl; write Ho or OH")
+    if not (text[1:2].islower() and _z(text[:2]) is not None):  # Nd4+ is neodymium, ND4+ is not
+        group = _group(text.lower()) or _group(text.lower().rstrip("+-"))
+        if group is not None:
+            return group
     if text.lower() in _TYPE_WITH_VALENCE:
         return SiteElement(_numbers()[_TYPE_WITH_VALENCE[text.lower()]])
     found = _TYPE.fullmatch(text)

@@ -56,8 +56,7 @@ def _rows() -> tuple[gemmi.SpaceGroup, ...]:
 def settings() -> tuple[Setting, ...]:
     """Return all settings of gemmi's table, in its order."""
     return tuple(
-        Setting(row.number, row.xhm(), row.ext.strip("\x00"), row.qualifier, place)
-        for place, row in enumerate(_rows())
+        Setting(row.number, row.xhm(), row.ext.strip("\x00"), row.qualifier, place) for place, row in enumerate(_rows())
     )
 
 

@@ -94,9 +94,7 @@ class Placed:
         return amounts
 
 
-def place(
-    atoms: AtomRows, group: SymmetryGroup, lattice: NDArray[np.float64]
-) -> Placed:
+def place(atoms: AtomRows, group: SymmetryGroup, lattice: NDArray[np.float64]) -> Placed:
     """Put the atoms of a file onto exact positions under a space group.
 
     Args:
@@ -109,7 +107,9 @@ def place(
 
     """
     if group.order * len(atoms.z) > MAX_IMAGES:
-        raise InputError(f"{len(atoms.z)} atoms under {group.order} operations, more than {MAX_IMAGES:,} images: too many")
+        raise InputError(
+            f"{len(atoms.z)} atoms under {group.order} operations, more than {MAX_IMAGES:,} images: too many"
+        )
     remarks: list[Remark] = []
     x, fixed = snap(atoms.x, atoms.units, group, lattice)
     x, fixed = _second_look(atoms, x, fixed, group, lattice, remarks)

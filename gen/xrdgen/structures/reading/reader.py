@@ -371,5 +371,7 @@ def _about_cell(block: Block, cell: NDArray[np.float64], trial: _Trial, atoms: A
         except InputError:  # the volume only serves to check
             return remarks
         if stated > 0.0 and abs(stated / volume - 1.0) > VOLUME_TOLERANCE:
-            remarks.append(Remark(f"the file's cell volume is {stated:g} Å^3, its cell has {volume:.6g}", doubtful=True))
+            remarks.append(
+                Remark(f"the file's cell volume is {stated:g} Å^3, its cell has {volume:.6g}", doubtful=True)
+            )
     return remarks

@@ -15,8 +15,9 @@ from xrdcommon.errors import InputError
 from xrdcommon.space_groups import N_GROUPS
 
 from xrdgen.structures.reading.document import Block
+from xrdgen.structures.reading.groups import group_of, group_of_hall
 from xrdgen.structures.reading.names import Setting, settings, settings_of_symbol
-from xrdgen.structures.reading.operations import SymmetryGroup, group_of, group_of_hall
+from xrdgen.structures.reading.operations import UNIT, SymmetryGroup, parse_operation
 from xrdgen.structures.reading.remarks import Remark
 from xrdgen.structures.reading.values import MISSING
 from xrdgen.symmetry.lattice import vectors
@@ -139,8 +140,6 @@ def _nuclear(block: Block, remarks: list[Remark]) -> list[str]:
 
 def _products(operations: list[str], centrings: list[str]) -> list[str]:
     """Return every operation followed by every centring translation, as text."""
-    from xrdgen.structures.reading.operations import UNIT, parse_operation
-
     if not centrings:
         return operations
     result = []
@@ -156,7 +155,7 @@ def _symbol(block: Block) -> str | None:
     """Return the Hermann-Mauguin symbol; of several the first that is known."""
     texts = [text for name in SYMBOLS if (text := block.value(name))]
     known = [text for text in texts if settings_of_symbol(text)[0]]
-    return (known or texts or [None])[0]
+    return next(iter(known or texts), None)
 
 
 def _number(block: Block) -> int | None:
@@ -187,9 +186,7 @@ def _fitting(group: SymmetryGroup, cell: NDArray[np.float64], what: str) -> Symm
     return group
 
 
-def _with_listed(
-    listed: SymmetryGroup, named: Decision, published: int | None, remarks: list[Remark]
-) -> Decision:
+def _with_listed(listed: SymmetryGroup, named: Decision, published: int | None, remarks: list[Remark]) -> Decision:
     """Weigh listed operations against what the file calls the group."""
     claims = named.remarks  # of `_named`: one remark a name that is against the others
     same = [choice for choice in named.choices if choice.group.number == listed.number]
@@ -270,8 +267,8 @@ def _named(
         if block.column(*OPERATIONS, *MAGNETIC):
             return Decision((), "", False, number, tuple(remarks))
         raise InputError(f"space group {number}: the cell has not its symmetry")
-    others = [s for s in settings() if s.number == number and s not in candidates]
-    if any(strain(cell, s.group) <= MAX_STRAIN for s in others):
+    different = [s for s in settings() if s.number == number and s not in candidates]
+    if any(strain(cell, s.group) <= MAX_STRAIN for s in different):
         remarks.append(Remark(f"only the number {number} is given: read as {candidates[0].name}", doubtful=True))
     return _origins(candidates, f"the origin of space group {number} is not told", number, remarks)
 
