@@ -86,7 +86,8 @@ def extinction_symbol(number: int) -> str:
     """Return the extinction symbol of a space group in its standard setting, for example Pn-a, P12_1/c1 or Fd--.
 
     Of the full Hermann-Mauguin symbol, glide planes stay, and those screw axes whose reflections no glide plane or
-    centring forbids; a dash stands for what the reflection conditions do not show (International Tables A, 2016, 1.6.4).
+    centring forbids; a dash stands for what the reflection conditions do not show (International Tables A, 2016,
+    1.6.4).
 
     Raises:
         InputError: no such space group.
