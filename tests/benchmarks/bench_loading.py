@@ -32,7 +32,8 @@ from xrdcommon.spool.producer import Draft, Stream
 from xrdcommon.spool.spool import Spool
 from xrdtrain.data.spool_source import SpoolSource
 from xrdtrain.distributed import Ranks
-from xrdtrain.inference.classifier import network_input
+from xrdtrain.inputs.spec import InputSpec
+from xrdtrain.inputs.transform import Preparation
 
 ROWS_PER_SHARD = 1024
 BATCH = 128
@@ -99,6 +100,7 @@ def ours(spool: Spool, samples: int, folder: Path, run: int, *, cast: bool) -> R
     source = SpoolSource(
         spool, run_id=f"run{run}", order_file=folder / f"claims{run}.jsonl", batch=BATCH, ranks=Ranks(0, 1, CPU)
     )
+    prepare = Preparation(InputSpec(source.measurement), source.grid)
     clock = Clock()
     source.start(None)
     done = 0
@@ -106,7 +108,7 @@ def ours(spool: Spool, samples: int, folder: Path, run: int, *, cast: bool) -> R
         batch = source.next(60.0)
         assert batch is not None
         if cast:
-            assert network_input(batch.patterns, CPU, square_root=False).dtype == torch.float32
+            assert prepare(batch.patterns, CPU, batch.samples).dtype == torch.float32
         source.used(batch)
         done += len(batch.labels)
     rates = clock.rates(done)

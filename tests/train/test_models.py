@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 from xrdcommon.errors import InputError
 from xrdtrain.fitting.schedule import END, learning_rate
+from xrdtrain.inputs.spec import Transform
 from xrdtrain.models import PRESETS, build, default_preset, get_preset, n_parameters
 from xrdtrain.models.catalogue import catalogue
 from xrdtrain.models.layers import TRUNCATED_STD, SameConv1d, SameMaxPool1d, same_padding, variance_scaling_
@@ -67,11 +68,12 @@ def test_training_of_the_paper() -> None:
     for name in TABLE_1:
         preset = get_preset(name)
         resnet = name.startswith("resnet")
-        assert preset.square_root is resnet
-        assert preset.batch == (145 if resnet else 870)
-        assert preset.learning_rate == (1e-4 if resnet else 1e-3)
-        assert preset.samples == (2000 if resnet else 1000) * PAPER_EPOCH
-        assert preset.samples_per_epoch == PAPER_EPOCH == 900 * 145 == 150 * 870
+        assert (preset.transform is Transform.SQUARE_ROOT) is resnet
+        assert preset.recipe.batch == (145 if resnet else 870)
+        assert preset.recipe.learning_rate == (1e-4 if resnet else 1e-3)
+        assert preset.recipe.samples == (2000 if resnet else 1000) * PAPER_EPOCH
+        assert preset.recipe.samples_per_epoch == PAPER_EPOCH == 900 * 145 == 150 * 870
+        assert preset.recipe.mask is None
 
 
 def test_group_norm_and_dropout_as_in_the_authors_code() -> None:
@@ -120,6 +122,8 @@ def test_first_loss_is_that_of_a_guess_and_every_weight_learns(name: str) -> Non
     model = build(preset, 1701, n_classes)
     # sparse patterns as real ones are
     x = torch.from_numpy(np.random.default_rng(0).uniform(0, 1, (16, 1701)).astype(np.float32)) ** 12
+    if len(preset.channels) == 2:
+        x = torch.stack([x, torch.ones_like(x)], dim=1)
     loss = functional.cross_entropy(model(x), torch.arange(16))
     assert loss.item() == pytest.approx(math.log(n_classes), rel=0.35)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -8,9 +8,7 @@ from typing import Any
 
 from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
-
-CU_K_ALPHA_1 = 1.5406
-"""Wavelength of the paper, Å."""
+from xrdcommon.measurement import CU_K_ALPHA_1, Measurement
 
 ANGSTROMS_PER_NM = 10.0
 
@@ -71,6 +69,11 @@ class SimulationSettings:
                 f"crystallite size {self.size_max:g} nm: peaks of {narrowest:.2g} degrees FWHM fall between grid "
                 f"points {self.grid.step:g} degrees apart; take smaller crystallites or a smaller step"
             )
+
+    @property
+    def measurement(self) -> Measurement:
+        """Grid and wavelength."""
+        return Measurement(self.grid, self.wavelength)
 
     def scherrer_fwhm(self, crystallite_size: float) -> float:
         """Return K lambda / L in radians 2theta, the FWHM at theta = 0, for a size in nm."""

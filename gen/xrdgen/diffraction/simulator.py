@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
 from xrdcommon.identity import Purpose, SampleIdentity, generator
+from xrdcommon.measurement import CU_K_ALPHA_1
 
 from xrdgen.crystal import Crystal
 from xrdgen.diffraction import validation_kernels as check
@@ -26,7 +27,7 @@ from xrdgen.diffraction.group_tables import GroupTables, group_tables
 from xrdgen.diffraction.line_kernels import ABSENT
 from xrdgen.diffraction.peaks import Diffractogram, Peaks
 from xrdgen.diffraction.reach_kernels import Instrument, d_star_squared_limits
-from xrdgen.diffraction.settings import ANGSTROMS_PER_NM, CU_K_ALPHA_1, SimulationSettings, check_fraction
+from xrdgen.diffraction.settings import ANGSTROMS_PER_NM, SimulationSettings, check_fraction
 from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.diffraction.structure_factor_kernels import structure_factors
 from xrdgen.symmetry.lattice_kernels import cell_volume

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from xrdcommon.grid import Grid
+from xrdcommon.measurement import Measurement
 
 from xrdtrain.data.progress import Crashes
 from xrdtrain.labels import Classes
@@ -58,8 +59,8 @@ class Source(Protocol):
         """Space groups that occur."""
 
     @property
-    def physics(self) -> dict[str, Any]:
-        """Settings of the simulation, `wavelength` in Å among them; empty where the source does not say."""
+    def measurement(self) -> Measurement:
+        """2theta grid and wavelength of the patterns."""
 
     @property
     def origin(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from xrdcommon.fields import PATTERN_DTYPE
 from xrdcommon.fixed_sets.cache import load, make_cache, open_cache
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
+from xrdcommon.measurement import Measurement
 
 from xrdtrain.data.batch import Backlog, Batch, Cursor, empty_patterns
 from xrdtrain.data.progress import Crashes
@@ -88,9 +89,9 @@ class FixedSource:
         self._cursor: Cursor = {"epoch": 0, "position": 0}
 
     @property
-    def physics(self) -> dict[str, Any]:
-        """Settings of the simulation as the set gives them."""
-        return dict(self._set.attributes.get("simulation") or {})
+    def measurement(self) -> Measurement:
+        """2theta grid and wavelength of the patterns."""
+        return Measurement.of_simulation(self.grid, self._set.attributes.get("simulation"))
 
     @property
     def origin(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from xrdcommon import console
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.files import write_bytes
+from xrdcommon.measurement import Measurement
 from xrdcommon.shards.format import ShardName
 from xrdcommon.shards.reader import Shard, read_shard
 from xrdcommon.spool.consumer import Consumer, start_consumer
@@ -97,9 +98,9 @@ class SpoolSource:
         self._discarded: dict[str, Ranges] = {}
 
     @property
-    def physics(self) -> dict[str, Any]:
-        """Settings of the simulation that filled the spool."""
-        return dict(self._spool.configuration.get("simulation") or {})
+    def measurement(self) -> Measurement:
+        """2theta grid and wavelength of the patterns."""
+        return Measurement.of_simulation(self.grid, self._spool.configuration.get("simulation"))
 
     @property
     def origin(self) -> dict[str, Any]:

@@ -34,9 +34,7 @@ def evaluate_run(path: Path, tests: Sequence[str] | None) -> dict[str, Any]:
         paths = parse_tests(tests)
     if not paths:
         raise InputError(f"{path}: the run has no test set; give one with --test NAME=PATH")
-    opened = open_test_sets(
-        paths, grid=run.grid, classes=run.classes, physics=run.config.physics, reference=f"the run {path}"
-    )
+    opened = open_test_sets(paths, measurement=run.measurement, classes=run.classes, reference=f"the run {path}")
     results = {}
     for test in opened:
         with console.progress(f"evaluate {test.name}", len(test)) as advance:
@@ -45,7 +43,7 @@ def evaluate_run(path: Path, tests: Sequence[str] | None) -> dict[str, Any]:
                 test,
                 ranks=Ranks(0, 1, run.device),
                 precision=Precision(run.config.precision),
-                square_root=run.preset.square_root,
+                spec=run.spec.input,
                 advance=advance,
             )
         arrays = evaluation.predictions(test, ranking, run.classes)

@@ -9,19 +9,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.fixed_sets.fixed_set import FixedSet
-from xrdcommon.grid import Grid
+from xrdcommon.measurement import Measurement
 
+from xrdtrain.inference.classifier import Block
+from xrdtrain.inputs.axis import check_covers
 from xrdtrain.labels import Classes
 
 BLOCK = 1024
-SAME_WAVELENGTH = 1e-6
-"""Å; wavelengths that differ by more are different radiations."""
 
 EMBEDDED_NAME = "amcsd"
 RESERVED = ("synthetic", "training")
@@ -48,14 +47,16 @@ class TestSet:
     def __len__(self) -> int:
         return len(self.data)
 
-    def blocks(self, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.float16]]:
-        """Yield the patterns (n, P) of all rows, or of rising rows (n,), block by block."""
+    def blocks(self, rows: NDArray[np.int64] | None = None) -> Iterator[Block]:
+        """Yield patterns (n, P) and records (n,) of all rows, or of rising rows (n,), block by block."""
         if rows is None:
             for start in range(0, len(self.data), BLOCK):
-                yield self.data.patterns(start, min(start + BLOCK, len(self.data)))
+                part = slice(start, min(start + BLOCK, len(self.data)))
+                yield self.data.patterns(part.start, part.stop), self.data.samples[part]
         else:
             for start in range(0, len(rows), BLOCK):
-                yield self.data.take(rows[start : start + BLOCK])
+                chosen = rows[start : start + BLOCK]
+                yield self.data.take(chosen), self.data.samples[chosen]
 
 
 def embedded_path() -> Path:
@@ -83,46 +84,27 @@ def parse_tests(arguments: Sequence[str]) -> dict[str, Path]:
     return tests
 
 
-def same_physics(what: str, theirs: dict[str, Any], ours: dict[str, Any], our_name: str) -> None:
-    """Refuse patterns of another radiation.
-
-    Raises:
-        InputError: both wavelengths are known and differ.
-
-    """
-    one, other = theirs.get("wavelength"), ours.get("wavelength")
-    if one is not None and other is not None and abs(float(one) - float(other)) > SAME_WAVELENGTH:
-        raise InputError(
-            f"{what}: wavelength {float(one):g} Å, but {our_name} has {float(other):g} Å; "
-            "freeze the structures again with the same --wavelength"
-        )
-
-
 def open_test_sets(
-    tests: dict[str, Path], *, grid: Grid, classes: Classes, physics: dict[str, Any], reference: str
+    tests: dict[str, Path], *, measurement: Measurement, classes: Classes, reference: str
 ) -> list[TestSet]:
     """Open test sets and check that the network can read them.
 
     Args:
         tests: name to path.
-        grid: the network's grid.
+        measurement: the network's axis and wavelength, which the sets must cover.
         classes: the network's classes.
-        physics: settings of the simulation that the network was trained on.
         reference: what the messages call it, for example "the spool".
 
     Raises:
-        InputError: another grid or wavelength.
+        InputError: another wavelength, or a range that does not cover the axis.
         MissingFileError, FormatError: no such set, or not one.
 
     """
     opened = []
     for name, path in tests.items():
         data = FixedSet.open(path)
-        if data.grid != grid:
-            raise InputError(
-                f"test set {name} ({path}): {data.grid}, but {reference} has {grid}; freeze it again on that grid"
-            )
-        same_physics(f"test set {name} ({path})", data.attributes.get("simulation") or {}, physics, reference)
+        theirs = Measurement.of_simulation(data.grid, data.attributes.get("simulation"))
+        check_covers(f"test set {name} ({path})", theirs, measurement, reference)
         labels = classes.index(data.samples["space_group"].astype(np.int64))
         opened.append(TestSet(name, data, labels))
     return opened

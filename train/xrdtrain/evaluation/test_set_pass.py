@@ -18,6 +18,8 @@ from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation.fixed_test_sets import TestSet
 from xrdtrain.evaluation.measures import evaluate, quick
 from xrdtrain.inference.classifier import Precision, Ranking, rank_patterns
+from xrdtrain.inputs.spec import InputSpec
+from xrdtrain.inputs.transform import Preparation
 from xrdtrain.labels import OUTSIDE, Classes
 
 PER_EPOCH = 10_000
@@ -37,7 +39,7 @@ def rank_test_set(
     *,
     ranks: Ranks,
     precision: Precision,
-    square_root: bool,
+    spec: InputSpec,
     limit: int | None = None,
     advance: Callable[[int], None] = lambda n: None,
 ) -> tuple[NDArray[np.int64], Ranking]:
@@ -50,7 +52,7 @@ def rank_test_set(
         test.labels[mine],
         device=ranks.device,
         precision=precision,
-        square_root=square_root,
+        prepare=Preparation(spec, test.data.grid),
         advance=advance,
     )
     parts = [piece for piece in ranks.gather(part) if len(piece.loss)]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from xrdcommon import console
-from xrdcommon.errors import InputError, Interrupted, MissingFileError
+from xrdcommon.errors import FormatError, InputError, Interrupted, MissingFileError
 from xrdcommon.files import read_json, write_json
 from xrdcommon.fixed_sets.fixed_set import is_fixed_set
 from xrdcommon.shards.format import SPOOL_FILE
@@ -33,9 +33,10 @@ from xrdtrain.evaluation.fixed_test_sets import EMBEDDED_NAME, TestSet, embedded
 from xrdtrain.fitting.local_producer import Producer, leave_cores_to_producers, local_producer
 from xrdtrain.fitting.request import (
     FitRequest,
+    Plan,
     chosen_feed,
     chosen_on_crash,
-    chosen_preset,
+    chosen_plan,
     chosen_run,
     chosen_source,
     earlier_run,
@@ -43,10 +44,15 @@ from xrdtrain.fitting.request import (
 from xrdtrain.fitting.trainer import Trainer
 from xrdtrain.fitting.training_log import finite
 from xrdtrain.inference.classifier import Precision, resolve_precision
-from xrdtrain.inference.load import load_run
-from xrdtrain.models import Preset, build, n_parameters
+from xrdtrain.inference.load import load_run, network_of
+from xrdtrain.inputs.axis import check_covers
+from xrdtrain.labels import Classes
+from xrdtrain.models import NetworkSpec, n_parameters
+from xrdtrain.models.spec import FILE as NETWORK_FILE
+from xrdtrain.models.spec import Network
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig, check_same
+from xrdtrain.runs.network import read_network, save_network
 
 LOOK = 0.3
 START_PATIENCE = 300.0
@@ -63,9 +69,11 @@ def fit(request: FitRequest) -> dict[str, Any]:
     """
     with connect() as ranks, stop_on_signals(at_once=(signal.SIGINT,)) as stop:
         before = earlier_run(request)
-        preset = chosen_preset(request, before)
-        run = ranks.from_leader(chosen_run(request, preset))
-        before = earlier_run(replace(request, run=run))
+        plan = chosen_plan(request, before)
+        run = ranks.from_leader(chosen_run(request, plan.model))
+        request = replace(request, run=run)
+        before = earlier_run(request)
+        plan = chosen_plan(request, before)
         if before is not None and _finished(run, request, before):
             return _measure_finished(run, request, before, ranks)
         place = chosen_source(request, before)
@@ -78,13 +86,13 @@ def fit(request: FitRequest) -> dict[str, Any]:
             run / "produce.log",
         ) as producer:
             _wait_for_source(place, request, producer, stop)
-            return _train(request, before, preset, run, place, ranks, stop, producer)
+            return _train(request, before, plan, run, place, ranks, stop, producer)
 
 
 def _train(
     request: FitRequest,
     before: RunConfig | None,
-    preset: Preset,
+    plan: Plan,
     run: Path,
     place: Path,
     ranks: Ranks,
@@ -94,7 +102,7 @@ def _train(
     """Put everything together and train."""
     run_id = ranks.from_leader(before.run_id if before else f"{run.name[:80]}-{secrets.token_hex(4)}")
     run_id = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in run_id).lstrip(".-")
-    batch = request.batch or (before.batch if before else preset.batch)
+    batch = request.batch or (before.batch if before else plan.recipe.batch)
     seed = request.seed if request.seed is not None else (before.seed if before else 0)
     source: Source
     if (place / SPOOL_FILE).is_file():
@@ -124,10 +132,11 @@ def _train(
     if request.produce and ranks.device.type == "cpu":
         leave_cores_to_producers(request.produce)
     checkpoint.seed_everything(seed)
-    model = build(preset, source.grid.n_points, len(source.classes), dropout=source.is_fixed)
+    spec = _network(plan, source, run)
+    model = spec.build()
     precision = resolve_precision(request.precision, ranks.device)
-    config = _configuration(request, before, preset, place, source, batch, seed, precision, run_id, model)
-    tests = _test_sets(config, request, before, source)
+    config = _configuration(request, before, plan, place, source, batch, seed, precision, run_id, spec, model)
+    tests = _test_sets(config, request, before, spec)
     config = replace(config, tests={test.name: str(test.data.path.absolute()) for test in tests})
     found = checkpoint.checkpoints(run / "checkpoints")
     state = None
@@ -135,15 +144,19 @@ def _train(
         check_same(run, before, config)
     if found:
         state = checkpoint.load(found[-1], ranks.device)
+        if network_of(state, found[-1], run) != spec:
+            raise FormatError(f"{found[-1]}: holds another network than {run / NETWORK_FILE} describes")
     elif config.init_from is not None:
-        _initialise(model, Path(config.init_from), config)
+        _initialise(model, spec, Path(config.init_from), config)
     if ranks.leads:
         run.mkdir(parents=True, exist_ok=True)
+        save_network(run, spec)  # first: it may be read from the configuration of an earlier version
         config.save(run)
         _say_plan(config, run, ranks, tests, state)
     trainer = Trainer(
         config=config,
-        preset=preset,
+        recipe=plan.recipe,
+        spec=spec,
         run=run,
         model=model,
         source=source,
@@ -226,16 +239,36 @@ def _wait_for_source(place: Path, request: FitRequest, producer: Producer | None
         )
 
 
+def _network(plan: Plan, source: Source, run: Path) -> NetworkSpec:
+    """Return the network that a run began with, or the preset's for this source.
+
+    Raises:
+        InputError: the source has other classes than the run's network, or does not cover its axis.
+
+    """
+    if plan.preset is not None:
+        return plan.preset.spec(source.measurement, tuple(source.classes.tolist()), dropout=source.is_fixed)
+    spec = read_network(run)
+    check_covers("the source", source.measurement, spec.input.measurement, f"the network of {run}")
+    if spec.classes != tuple(source.classes.tolist()):
+        raise InputError(
+            f"{run}: the run was started otherwise (classes were {len(spec.classes)} space groups, the source has "
+            f"{len(source.classes)}); take another --run or the same source"
+        )
+    return spec
+
+
 def _configuration(
     request: FitRequest,
     before: RunConfig | None,
-    preset: Preset,
+    plan: Plan,
     place: Path,
     source: Source,
     batch: int,
     seed: int,
     precision: Precision,
     run_id: str,
+    spec: NetworkSpec,
     model: nn.Module,
 ) -> RunConfig:
     """Resolve every setting: what was asked for, else the run's, else the preset's."""
@@ -244,20 +277,20 @@ def _configuration(
         samples = before.samples if samples is None else samples
         max_time = before.max_time if max_time is None else max_time
     if samples is None and max_time is None:
-        samples = preset.samples
-    eval_every = request.eval_every or (before.eval_every if before else preset.samples_per_epoch)
+        samples = plan.recipe.samples
+    eval_every = request.eval_every or (before.eval_every if before else plan.recipe.samples_per_epoch)
     saved = request.checkpoint_every or (before.checkpoint_every if before else eval_every)
-    rate = request.learning_rate or (before.learning_rate if before else preset.learning_rate)
+    rate = request.learning_rate or (before.learning_rate if before else plan.recipe.learning_rate)
     init_from = str(request.init_from.absolute()) if request.init_from else None
     if init_from is None and before is not None:
         init_from = before.init_from
     return RunConfig(
-        model=preset.name,
+        model=plan.model,
         source=str(place),
         origin=source.origin,
         grid=source.grid.to_dict(),
         classes=source.classes.tolist(),
-        physics=source.physics,
+        wavelength=source.measurement.wavelength,
         batch=batch,
         learning_rate=rate,
         seed=seed,
@@ -268,17 +301,17 @@ def _configuration(
         precision=precision.value,
         tests=before.tests if before else {},
         init_from=init_from,
-        dropout=source.is_fixed,
+        dropout=spec.dropout,
         n_parameters=n_parameters(model),
         run_id=run_id,
-        preset=preset.to_dict(),
+        recipe=plan.recipe.to_dict(),
         created=before.created if before else datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=importlib.metadata.version("xrdstream"),
         on_crash=chosen_on_crash(request, before).value,
     )
 
 
-def _test_sets(config: RunConfig, request: FitRequest, before: RunConfig | None, source: Source) -> list[TestSet]:
+def _test_sets(config: RunConfig, request: FitRequest, before: RunConfig | None, spec: NetworkSpec) -> list[TestSet]:
     """Open the test sets asked for, else the run's, else the embedded real one."""
     embedded = False
     if request.tests is not None:
@@ -287,10 +320,10 @@ def _test_sets(config: RunConfig, request: FitRequest, before: RunConfig | None,
         paths = {name: Path(path) for name, path in before.tests.items()}
     else:
         paths, embedded = {EMBEDDED_NAME: embedded_path()}, True
-    reference = f"the source {config.source}"
+    reference = f"the network trained on {config.source}"
     try:
         return open_test_sets(
-            paths, grid=source.grid, classes=source.classes, physics=source.physics, reference=reference
+            paths, measurement=spec.input.measurement, classes=Classes(spec.classes), reference=reference
         )
     except InputError as error:
         if not embedded:
@@ -299,24 +332,23 @@ def _test_sets(config: RunConfig, request: FitRequest, before: RunConfig | None,
         return []
 
 
-def _initialise(model: nn.Module, other: Path, config: RunConfig) -> None:
+def _initialise(model: Network, spec: NetworkSpec, other: Path, config: RunConfig) -> None:
     """Take the weights of another run; the last layer stays fresh where the classes differ.
 
     Raises:
-        InputError: another model or grid.
+        InputError: another architecture or input.
 
     """
     run = load_run(other, torch.device("cpu"))
-    if run.config.model != config.model or run.grid != config.two_theta_grid:
+    if run.spec.architecture != spec.architecture or run.spec.input != spec.input:
         raise InputError(
-            f"--init-from {other}: model {run.config.model} on {run.grid}, but this run is {config.model} on "
-            f"{config.two_theta_grid}; both must be the same"
+            f"--init-from {other}: model {run.config.model} ({run.spec.input}), but this run is {config.model} "
+            f"({spec.input}); both must be the same"
         )
     weights = run.model.state_dict()
-    if run.config.classes != config.classes:
+    if run.spec.classes != spec.classes:
         own = model.state_dict()
-        names = list(own)[-2:]  # weight and bias of the logits
-        weights.update({name: own[name] for name in names})
+        weights.update({name: own[name] for name in own if name.startswith(f"{model.output_layer}.")})
         console.say(f"--init-from {other}: other classes, so the last layer begins afresh")
     model.load_state_dict(weights)
 

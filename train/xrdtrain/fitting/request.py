@@ -12,7 +12,7 @@ from xrdcommon.spool.layout import MAIN, check_name
 
 from xrdtrain.data.progress import OnCrash
 from xrdtrain.inference.classifier import Precision
-from xrdtrain.models import Preset, default_preset, get_preset
+from xrdtrain.models import Preset, Recipe, default_preset, get_preset
 from xrdtrain.runs.config import RunConfig, read_config
 
 
@@ -74,24 +74,45 @@ def earlier_run(request: FitRequest) -> RunConfig | None:
     return read_config(run)
 
 
-def chosen_preset(request: FitRequest, before: RunConfig | None) -> Preset:
-    """Return the model asked for, the run's, or the one that suits the machine."""
-    if request.model is not None:
-        preset = get_preset(request.model)
-        if before is not None and before.model != preset.name:
-            raise InputError(
-                f"{request.run}: the run was started otherwise (model was {before.model}, now {preset.name}); "
-                "take another --run"
-            )
-        return preset
-    return get_preset(before.model) if before else default_preset()
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The network to train and how: today's preset for a new run, what it began with for one that goes on.
+
+    Attributes:
+        model: name of the preset.
+        recipe: how to train.
+        preset: None for a run that goes on, whose network is its own.
+
+    """
+
+    model: str
+    recipe: Recipe
+    preset: Preset | None
 
 
-def chosen_run(request: FitRequest, preset: Preset) -> Path:
+def chosen_plan(request: FitRequest, before: RunConfig | None) -> Plan:
+    """Return the run's plan, else the model asked for, else the one that suits the machine.
+
+    Raises:
+        InputError: no such model, or the run has another.
+
+    """
+    if before is None:
+        preset = default_preset() if request.model is None else get_preset(request.model)
+        return Plan(preset.name, preset.recipe, preset)
+    if request.model not in (None, before.model):
+        raise InputError(
+            f"{request.run}: the run was started otherwise (model was {before.model}, now {request.model}); "
+            "take another --run"
+        )
+    return Plan(before.model, Recipe.from_dict(before.recipe, str(request.run)), None)
+
+
+def chosen_run(request: FitRequest, model: str) -> Path:
     """Return --run, else runs/<date>-<model>: today's unfinished run goes on, a finished one is left alone."""
     if request.run is not None:
         return request.run
-    base = Path("runs") / f"{datetime.date.today().isoformat()}-{preset.name}"
+    base = Path("runs") / f"{datetime.date.today().isoformat()}-{model}"
     number = 1
     while True:
         run = base if number == 1 else base.with_name(f"{base.name}-{number}")

@@ -28,8 +28,9 @@ from xrdtrain.fitting.local_producer import Producer
 from xrdtrain.fitting.optimisers import make_optimiser
 from xrdtrain.fitting.schedule import learning_rate
 from xrdtrain.fitting.training_log import Fresh, Journal, finite
-from xrdtrain.inference.classifier import Precision, Ranking, arithmetic, network_input
-from xrdtrain.models import Preset
+from xrdtrain.inference.classifier import Precision, Ranking, arithmetic
+from xrdtrain.inputs.transform import Preparation
+from xrdtrain.models import NetworkSpec, Recipe
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig
 from xrdtrain.runs.reserved_space import Ballast
@@ -48,7 +49,8 @@ class Trainer:
         self,
         *,
         config: RunConfig,
-        preset: Preset,
+        recipe: Recipe,
+        spec: NetworkSpec,
         run: Path,
         model: nn.Module,
         source: Source,
@@ -58,12 +60,13 @@ class Trainer:
         producer: Producer | None,
         compiled: bool,
     ) -> None:
-        self._config, self._preset, self._run = config, preset, run
+        self._config, self._recipe, self._spec, self._run = config, recipe, spec, run
+        self._prepare = Preparation(spec.input, source.grid)
         self._source, self._tests, self._ranks = source, tests, ranks
         self._stop, self._producer = stop, producer
         self._precision = Precision(config.precision)
         self._model = model.to(ranks.device)
-        self._optimiser = make_optimiser(preset, self._model, config.learning_rate)
+        self._optimiser = make_optimiser(recipe, self._model, config.learning_rate)
         forward: Any = self._model
         if ranks.world > 1:
             devices = [ranks.device] if ranks.device.type == "cuda" else None
@@ -226,10 +229,10 @@ class Trainer:
             progress = self.samples / self._config.samples
         if self._config.max_time:
             progress = max(progress, self._waiting.agreed.elapsed / self._config.max_time)
-        rate = learning_rate(self._preset.schedule, self._config.learning_rate, self.samples, progress)
+        rate = learning_rate(self._recipe.schedule, self._config.learning_rate, self.samples, progress)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        x = network_input(batch.patterns, self._ranks.device, square_root=self._preset.square_root)
+        x = self._prepare(batch.patterns, self._ranks.device, batch.samples, self._hidden())
         labels = batch.labels.to(self._ranks.device, non_blocking=True)
         with explain_lost_peer(), arithmetic(self._precision, self._ranks.device):
             logits = self._forward(x)
@@ -244,6 +247,13 @@ class Trainer:
         self.samples += self._config.batch
         self._epoch_samples += self._config.batch
 
+    def _hidden(self) -> NDArray[np.float64] | None:
+        """Return what the recipe hides from this rank's part of the next batch."""
+        if self._recipe.mask is None:
+            return None
+        batch = self._config.batch
+        return self._recipe.mask.draw(self._config.seed, self.samples, batch)[self._ranks.slice(batch)]
+
     def _rank_tests(self, limit: int | None) -> list[Ranked]:
         """Rank all test sets, or up to `limit` patterns of each."""
         return [
@@ -252,7 +262,7 @@ class Trainer:
                 test,
                 ranks=self._ranks,
                 precision=self._precision,
-                square_root=self._preset.square_root,
+                spec=self._spec.input,
                 limit=limit,
             )
             for test in self._tests
@@ -325,6 +335,7 @@ class Trainer:
         if self._ranks.leads:
             self._source.verify()
             state = {
+                "network": self._spec.to_dict(),
                 "model": self._model.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "counters": {

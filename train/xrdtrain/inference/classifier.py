@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from xrdcommon.errors import InputError
 
+from xrdtrain.inputs.transform import Preparation
+
 KEPT = 20
 """Ranked candidates kept of every pattern (the paper shows top-k up to 20)."""
 
@@ -55,12 +57,6 @@ def arithmetic(precision: Precision, device: torch.device) -> AbstractContextMan
     return nullcontext()
 
 
-def network_input(patterns: Tensor, device: torch.device, *, square_root: bool) -> Tensor:
-    """Move patterns (B, P) float16 to the device, cast there and take the square root where the preset says so."""
-    x = patterns.to(device, non_blocking=True).to(torch.float32)
-    return x.sqrt_() if square_root else x
-
-
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """Ranked candidates of N patterns.
@@ -83,26 +79,30 @@ def rank_logits(logits: Tensor, kept: int = KEPT) -> tuple[Tensor, Tensor]:
     return top, probability
 
 
+Block = tuple[NDArray[np.float16], NDArray[np.void] | None]
+"""Patterns (n, P) and their records (n,), which say what was measured; None: everything."""
+
+
 def rank_patterns(
     model: nn.Module,
-    patterns: Iterator[NDArray[np.float16]],
+    blocks: Iterator[Block],
     labels: NDArray[np.int64],
     *,
     device: torch.device,
     precision: Precision,
-    square_root: bool,
+    prepare: Preparation,
     kept: int = KEPT,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Ranking:
-    """Rank the space groups of patterns given in blocks (n, P); the model is left in training mode if it was.
+    """Rank the space groups of patterns given in blocks; the model is left in training mode if it was.
 
     Args:
         model: network in its run's shape.
-        patterns: blocks whose rows follow `labels`.
+        blocks: patterns whose rows follow `labels`.
         labels: (N,) class indices, negative where the true group is not a class or not known.
         device: where the model is.
         precision: bf16 or fp32.
-        square_root: the preset's input transform.
+        prepare: brings the patterns into the network's form.
         kept: ranks kept of each pattern.
         advance: told the rows done.
 
@@ -112,21 +112,22 @@ def rank_patterns(
     tops, probabilities, losses = [], [], []
     row = 0
     with torch.inference_mode():
-        for block in patterns:
-            for start in range(0, len(block), CHUNK):
-                part = torch.from_numpy(np.ascontiguousarray(block[start : start + CHUNK]))
-                x = network_input(part, device, square_root=square_root)
+        for patterns, samples in blocks:
+            for start in range(0, len(patterns), CHUNK):
+                part = slice(start, start + CHUNK)
+                stored = torch.from_numpy(np.ascontiguousarray(patterns[part]))
+                x = prepare(stored, device, None if samples is None else samples[part])
                 with arithmetic(precision, device):
                     logits = model(x).float()
                 top, probability = rank_logits(logits, kept)
-                target = torch.from_numpy(labels[row : row + len(part)]).to(device)
+                target = torch.from_numpy(labels[row : row + len(stored)]).to(device)
                 chosen = logits.gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
                 loss = torch.where(target >= 0, logits.logsumexp(1) - chosen, torch.nan)
                 tops.append(top.cpu().numpy())
                 probabilities.append(probability.cpu().numpy())
                 losses.append(loss.cpu().numpy())
-                row += len(part)
-                advance(len(part))
+                row += len(stored)
+                advance(len(stored))
     model.train(training)
     return Ranking(
         np.concatenate(tops) if tops else np.empty((0, kept), np.int64),

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from torch import nn
+from numpy.typing import ArrayLike, NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
+from xrdcommon.measurement import Measurement
 
 from xrdtrain.inference.candidates import Candidate, merge_enantiomorphs
-from xrdtrain.inference.classifier import Precision, rank_patterns, resolve_precision
-from xrdtrain.labels import OUTSIDE, Classes
-from xrdtrain.measured.patterns import on_grid
-from xrdtrain.models import Preset, build, get_preset
+from xrdtrain.inference.classifier import CHUNK, rank_logits
+from xrdtrain.inputs.transform import with_channels
+from xrdtrain.labels import Classes
+from xrdtrain.measured.patterns import measured_points, on_grid
+from xrdtrain.models.spec import Network, NetworkSpec
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig, read_config
+from xrdtrain.runs.network import read_network
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,7 @@ class Run:
         path: run folder.
         config: what the run was asked to do.
         model: network in evaluation mode.
-        preset: how its input is transformed.
-        classes: space groups it tells apart.
-        grid: 2theta grid of its input.
+        spec: what the network is.
         samples: samples it was trained on.
         device: where it computes.
 
@@ -39,18 +40,60 @@ class Run:
 
     path: Path
     config: RunConfig
-    model: nn.Module
-    preset: Preset
-    classes: Classes
-    grid: Grid
+    model: Network
+    spec: NetworkSpec
     samples: int
     device: torch.device
+
+    @property
+    def classes(self) -> Classes:
+        """Space groups that the network tells apart."""
+        return Classes(self.spec.classes)
+
+    @property
+    def measurement(self) -> Measurement:
+        """2theta axis and wavelength of the network's input."""
+        return self.spec.input.measurement
+
+    @property
+    def grid(self) -> Grid:
+        """2theta axis of the network's input."""
+        return self.measurement.grid
+
+    def logits(self, patterns: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.float32]:
+        """Return the logits (n, C), in the order of the classes, of patterns on the network's axis.
+
+        Args:
+            patterns: (n, P) intensities in [0, 1], each with a maximum of 1.
+            mask: (n, P) True where a pattern was measured; None: everywhere. Elsewhere the pattern counts as 0.
+
+        Raises:
+            InputError: another shape.
+
+        """
+        values = np.asarray(patterns, dtype=np.float32)
+        if values.ndim != 2 or values.shape[1] != self.grid.n_points:
+            raise InputError(f"patterns of shape {values.shape}: must be (n, {self.grid.n_points}) for {self.grid}")
+        x = torch.from_numpy(values).to(self.device)
+        shown = None
+        if mask is not None:
+            shown = torch.from_numpy(np.asarray(mask, dtype=bool)).to(self.device)
+            x = x * shown
+        with torch.inference_mode():
+            parts = []
+            for row in range(0, len(x), CHUNK):
+                part = slice(row, row + CHUNK)
+                parts.append(
+                    self.model(with_channels(self.spec.input, x[part], None if shown is None else shown[part]))
+                )
+        result: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
+        return result
 
     def predict(self, two_theta: ArrayLike, intensity: ArrayLike, name: str = "pattern") -> list[Candidate]:
         """Rank the space groups of one pattern.
 
         Args:
-            two_theta: (M,) angles in degrees, rising; they need not be the run's grid.
+            two_theta: (M,) angles in degrees, rising; they need not be the network's axis.
             intensity: (M,) intensities of any scale; background removed if the network was trained without.
             name: of the pattern, for messages.
 
@@ -61,21 +104,15 @@ class Run:
             InputError: not numbers, not rising, or outside the grid.
 
         """
-        pattern = on_grid(np.asarray(two_theta), np.asarray(intensity), self.grid, name)
-        ranking = rank_patterns(
-            self.model,
-            iter([pattern[None].astype(np.float16)]),
-            np.array([OUTSIDE]),
-            device=self.device,
-            precision=resolve_precision(Precision.FP32, self.device),
-            square_root=self.preset.square_root,
-            kept=len(self.classes),
-        )
-        return merge_enantiomorphs(self.classes.numbers[ranking.top[0]], ranking.probability[0])
+        angles = np.asarray(two_theta)
+        pattern = on_grid(angles, np.asarray(intensity), self.grid, name)
+        logits = torch.from_numpy(self.logits(pattern[None], measured_points(angles, self.grid)[None]))
+        top, probability = rank_logits(logits, len(self.spec.classes))
+        return merge_enantiomorphs(self.classes.numbers[top[0].numpy()], probability[0].numpy())
 
 
 def load_run(path: str | Path, device: torch.device | None = None) -> Run:
-    """Load the last checkpoint of a run.
+    """Load the last checkpoint of a run, built as its own description of the network says.
 
     Raises:
         MissingFileError: no such run.
@@ -90,14 +127,25 @@ def load_run(path: str | Path, device: torch.device | None = None) -> Run:
         raise InputError(f"{path}: no checkpoint yet; train it first (`xrdtrain fit --run {path}`)")
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     state = checkpoint.load(found[-1], device)
-    preset = get_preset(config.model)
-    classes, grid = Classes(config.classes), config.two_theta_grid
-    model = build(preset, grid.n_points, len(classes), dropout=config.dropout)
+    spec = network_of(state, found[-1], path)
+    model = spec.build()
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         raise InputError(
-            f"{found[-1]}: weights do not fit model {config.model} of this version ({str(error).splitlines()[0]}); "
+            f"{found[-1]}: weights do not fit the network ({str(error).splitlines()[0]}); "
             "use the xrdstream that trained it"
         ) from error
-    return Run(path, config, model.to(device).eval(), preset, classes, grid, int(state["samples"]), device)
+    return Run(path, config, model.to(device).eval(), spec, int(state["samples"]), device)
+
+
+def network_of(state: dict[str, Any], place: Path, run: Path) -> NetworkSpec:
+    """Return the network whose weights a checkpoint holds; version 0.1.0 kept it beside the checkpoint alone.
+
+    Raises:
+        FormatError: damaged, or of another version.
+
+    """
+    if "network" in state:
+        return NetworkSpec.from_dict(state["network"], str(place))
+    return read_network(run)

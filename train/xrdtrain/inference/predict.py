@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from xrdcommon import console
 from xrdcommon.errors import InputError
 from xrdcommon.fixed_sets.fixed_set import FixedSet, is_fixed_set
+from xrdcommon.measurement import Measurement
 
-from xrdtrain.evaluation.fixed_test_sets import same_physics
 from xrdtrain.inference.candidates import Candidate
 from xrdtrain.inference.load import Run, load_run
 from xrdtrain.measured.patterns import describe_change, read_pattern
@@ -62,7 +62,8 @@ def _patterns(run: Run, file: Path) -> Iterator[tuple[str, NDArray[np.float64], 
     """Yield name, angles and intensities of the pattern in a file, or of all in a fixed set."""
     if is_fixed_set(file):
         data = FixedSet.open(file)
-        same_physics(str(file), data.attributes.get("simulation") or {}, run.config.physics, f"the run {run.path}")
+        theirs = Measurement.of_simulation(data.grid, data.attributes.get("simulation"))
+        theirs.require_radiation(str(file), run.measurement, f"the run {run.path}")
         angles = data.grid.two_theta
         for row, label in enumerate(data.ids):
             yield f"{file}:{label}", angles, data.patterns(row, row + 1)[0].astype(np.float64)

@@ -90,7 +90,7 @@ def on_grid(
     if not (np.diff(two_theta) > 0).all():
         raise InputError(f"{what}: 2theta must rise from point to point; sort the file")
     points = grid.two_theta
-    inside = (points >= two_theta[0] - grid.step / 2) & (points <= two_theta[-1] + grid.step / 2)
+    inside = measured_points(two_theta, grid)
     if inside.mean() < LEAST_OVERLAP:
         raise InputError(
             f"{what}: measured {two_theta[0]:g} to {two_theta[-1]:g} degrees 2theta, the network needs {grid}; "
@@ -104,6 +104,13 @@ def on_grid(
         raise InputError(f"{what}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
     scaled: NDArray[np.float32] = (values / values.max()).astype(np.float32)
     return scaled
+
+
+def measured_points(two_theta: NDArray[np.floating[Any]], grid: Grid) -> NDArray[np.bool_]:
+    """Return which points (P,) of a grid lie within half a step of the measured range (M,)."""
+    points = grid.two_theta
+    inside: NDArray[np.bool_] = (points >= two_theta[0] - grid.step / 2) & (points <= two_theta[-1] + grid.step / 2)
+    return inside
 
 
 def describe_change(two_theta: NDArray[np.floating[Any]], grid: Grid) -> str | None:

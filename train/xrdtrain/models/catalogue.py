@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from xrdcommon.measurement import Measurement
 
-from xrdtrain.models.presets import PAPER_CLASSES, PAPER_POINTS, PRESETS, build, n_parameters
+from xrdtrain.inputs.spec import Channel, Transform
+from xrdtrain.models.presets import PAPER_CLASSES, PRESETS
+from xrdtrain.models.spec import n_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,11 @@ def catalogue() -> list[Entry]:
     entries = []
     for preset in PRESETS.values():
         with torch.device("meta"):
-            model = build(preset, PAPER_POINTS, PAPER_CLASSES)
-        training = f"{preset.optimiser} {preset.learning_rate:g} {preset.schedule}, batch {preset.batch}"
-        training += ", square root of the pattern" if preset.square_root else ""
+            model = preset.spec(Measurement(), tuple(range(1, PAPER_CLASSES + 1))).build()
+        recipe = preset.recipe
+        training = f"{recipe.optimiser} {recipe.learning_rate:g} {recipe.schedule}, batch {recipe.batch}"
+        training += ", square root of the pattern" if preset.transform is Transform.SQUARE_ROOT else ""
+        training += ", with a mask of what was measured" if Channel.MASK in preset.channels else ""
+        training += f", steps of {preset.step:g} degrees" if preset.step is not None else ""
         entries.append(Entry(preset.name, n_parameters(model), training))
     return entries

@@ -1,6 +1,6 @@
 """The convolutional networks of Park et al. (IUCrJ 4 (2017) 486), as the paper uses them (S2.1, figure S1).
 
-# B batch, P grid points, C classes
+# B batch, P points of the axis, D channels of the input, C classes
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ class ParkSettings:
 
 
 class Park(nn.Module):
-    """Three convolutions with average pooling, two hidden layers, logits: (B, P) -> (B, C)."""
+    """Three convolutions with average pooling, two hidden layers, logits: (B, P) or (B, D, P) -> (B, C)."""
 
-    def __init__(self, settings: ParkSettings, n_points: int, n_classes: int, *, dropout: bool = False) -> None:
+    def __init__(
+        self, settings: ParkSettings, n_points: int, n_classes: int, *, n_channels: int = 1, dropout: bool = False
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, length = 1, n_points
+        channels, length = n_channels, n_points
         shapes = zip(settings.kernels, settings.strides, settings.pools, strict=True)
         for number, (kernel, stride, (window, step)) in enumerate(shapes, 1):
             convolution = SameConv1d(channels, settings.channels, kernel, length=length, stride=stride, bias=True)
@@ -54,6 +56,7 @@ class Park(nn.Module):
             if dropout:
                 layers.append(nn.Dropout(0.5))
             width = nodes
+        self.output_layer = f"layers.{len(layers)}"
         layers.append(nn.Linear(width, n_classes))
         self.layers = nn.Sequential(*layers)
         for module in self.modules():
@@ -63,5 +66,5 @@ class Park(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, C) of patterns (B, P)."""
-        return self.layers(x.unsqueeze(1))  # type: ignore[no-any-return]
+        """Return logits (B, C) of patterns (B, P) or, of several channels, (B, D, P)."""
+        return self.layers(x.unsqueeze(1) if x.dim() == 2 else x)  # type: ignore[no-any-return]

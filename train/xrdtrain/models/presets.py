@@ -1,23 +1,28 @@
-"""Presets: a network and how it is trained (paper, S2.2 and table S2), checked by a test against table 1."""
+"""Presets: a name for a network and the recipe that trains it (paper, S2.2 and table S2; table 1 by a test)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 import torch
-from torch import nn
-from xrdcommon.errors import InputError
+from xrdcommon.errors import FormatError, InputError
+from xrdcommon.measurement import Measurement
 
-from xrdtrain.models.park import Park, ParkSettings
-from xrdtrain.models.resnet import ResNet, ResNetSettings
+from xrdtrain.inputs.axis import axis_within
+from xrdtrain.inputs.masking import RandomMask
+from xrdtrain.inputs.spec import Channel, InputSpec, Transform
+from xrdtrain.models.park import ParkSettings
+from xrdtrain.models.resnet import ResNetSettings
+from xrdtrain.models.spec import Architecture, Network, NetworkSpec, make_network
 
 PAPER_EPOCH = 130_500
 """Diffractograms of one of the paper's epochs."""
 
-PAPER_POINTS, PAPER_CLASSES = 8501, 145
-"""Size of the paper's input and output, for which parameters are counted."""
+PAPER_CLASSES = 145
+"""Size of the paper's output, for which parameters are counted (its input is `Measurement()`)."""
 
 
 class Schedule(StrEnum):
@@ -38,13 +43,10 @@ class Optimiser(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
-    """A network with its training.
+class Recipe:
+    """How a network is trained; it is kept with the run and may differ from any preset.
 
     Attributes:
-        name: what --model names.
-        network: shape of the network.
-        square_root: the input is the square root of the pattern.
         batch: samples of one step, over all processes.
         optimiser: Adam (0.9, 0.999) or AdamW.
         learning_rate: initial (halving, constant) or largest (one-cycle) learning rate.
@@ -52,12 +54,10 @@ class Preset:
         schedule: how the learning rate changes.
         samples: default length of a training.
         samples_per_epoch: default distance between two lines of metrics.
+        mask: what is hidden from the patterns in training; None: nothing.
 
     """
 
-    name: str
-    network: ParkSettings | ResNetSettings
-    square_root: bool
     batch: int
     optimiser: Optimiser
     learning_rate: float
@@ -65,19 +65,69 @@ class Preset:
     schedule: Schedule
     samples: int
     samples_per_epoch: int = PAPER_EPOCH
+    mask: RandomMask | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON, with the kind of network."""
-        fields = asdict(self)
-        fields["network"]["kind"] = "park" if isinstance(self.network, ParkSettings) else "resnet"
-        return fields
+        """Return the fields for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str) -> Recipe:
+        """Read back what `to_dict` wrote; also the preset of an earlier version, which held the same fields.
+
+        Args:
+            content: the JSON value.
+            where: the file, for messages.
+
+        Raises:
+            FormatError: something is missing or not what it should be.
+
+        """
+        try:
+            values = {field.name: content[field.name] for field in fields(cls) if field.name in content}
+            values["optimiser"], values["schedule"] = Optimiser(values["optimiser"]), Schedule(values["schedule"])
+            values["mask"] = None if values.get("mask") is None else RandomMask.from_dict(values["mask"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"{where}: not a recipe that this version reads ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A name for a network and its recipe.
+
+    Attributes:
+        name: what --model names.
+        network: shape of the network.
+        recipe: how it is trained.
+        transform: of the intensities.
+        channels: of the input.
+        step: of the network's axis, degrees 2theta; None, or a finer one than the source's: the source's grid.
+
+    """
+
+    name: str
+    network: Architecture
+    recipe: Recipe
+    transform: Transform = Transform.NONE
+    channels: tuple[Channel, ...] = (Channel.PATTERN,)
+    step: float | None = None
+
+    def spec(self, source: Measurement, classes: tuple[int, ...], *, dropout: bool = False) -> NetworkSpec:
+        """Return the network for patterns of a source.
+
+        Args:
+            source: grid and wavelength of the patterns.
+            classes: space groups, rising.
+            dropout: park networks trained on fixed real data have dropout (paper, figure S1).
+
+        """
+        axis = Measurement(axis_within(source.grid, self.step), source.wavelength)
+        return NetworkSpec(self.network, InputSpec(axis, self.channels, self.transform), classes, dropout)
 
 
 def _park(name: str, hidden: tuple[int, int]) -> Preset:
-    return Preset(
-        name=name,
-        network=ParkSettings(hidden),
-        square_root=False,
+    recipe = Recipe(
         batch=870,
         optimiser=Optimiser.ADAM,
         learning_rate=1e-3,
@@ -85,13 +135,11 @@ def _park(name: str, hidden: tuple[int, int]) -> Preset:
         schedule=Schedule.CONSTANT,
         samples=1000 * PAPER_EPOCH,
     )
+    return Preset(name, ParkSettings(hidden), recipe)
 
 
 def _resnet(name: str, blocks: tuple[int, int, int, int], *, bottleneck: bool) -> Preset:
-    return Preset(
-        name=name,
-        network=ResNetSettings(blocks, bottleneck),
-        square_root=True,
+    recipe = Recipe(
         batch=145,
         optimiser=Optimiser.ADAM,
         learning_rate=1e-4,
@@ -99,13 +147,11 @@ def _resnet(name: str, blocks: tuple[int, int, int, int], *, bottleneck: bool) -
         schedule=Schedule.HALVING,
         samples=2000 * PAPER_EPOCH,
     )
+    return Preset(name, ResNetSettings(blocks, bottleneck), recipe, Transform.SQUARE_ROOT)
 
 
 def _small(name: str, network: ResNetSettings, learning_rate: float) -> Preset:
-    return Preset(
-        name=name,
-        network=network,
-        square_root=True,
+    recipe = Recipe(
         batch=128,
         optimiser=Optimiser.ADAMW,
         learning_rate=learning_rate,
@@ -113,6 +159,20 @@ def _small(name: str, network: ResNetSettings, learning_rate: float) -> Preset:
         schedule=Schedule.ONE_CYCLE,
         samples=400_000,
         samples_per_epoch=38_400,
+    )
+    return Preset(name, network, recipe, Transform.SQUARE_ROOT)
+
+
+def _measured(name: str, width: int, learning_rate: float) -> Preset:
+    """Return a small network for measured patterns: its axis has the step of a usual scan, and it sees the range."""
+    # the same window and stride in degrees as _CPU
+    network = replace(_RESIDUAL_10, width=width, stem_kernel=15, stem_stride=8, kernel=5, dense_activation=True)
+    base = _small(name, network, learning_rate)
+    return replace(
+        base,
+        recipe=replace(base.recipe, mask=RandomMask()),
+        channels=(Channel.PATTERN, Channel.MASK),
+        step=0.02,
     )
 
 
@@ -133,6 +193,8 @@ PRESETS = {
         _resnet("resnet-101", (3, 4, 23, 3), bottleneck=True),
         _small("resnet-10-small", replace(_RESIDUAL_10, width=32, **_CPU), 3e-3),
         _small("resnet-10-middle", replace(_RESIDUAL_10, width=64, **_CPU), 2e-3),
+        _small("resnet-10-pure", replace(_RESIDUAL_10, width=32, dense_activation=True, **_CPU), 3e-3),
+        _measured("resnet-10-measured", 32, 3e-3),
     )
 }
 """All models by name: the paper's five, then small ones for a CPU."""
@@ -155,26 +217,6 @@ def default_preset() -> Preset:
     return PRESETS["resnet-50" if torch.cuda.is_available() else "resnet-10-small"]
 
 
-def build(preset: Preset, n_points: int, n_classes: int, *, dropout: bool = False) -> nn.Module:
-    """Make a network with fresh weights: patterns (B, P), already transformed, to logits (B, C).
-
-    Args:
-        preset: which one.
-        n_points: P, points of the grid.
-        n_classes: C.
-        dropout: park networks trained on fixed real data have dropout (paper, figure S1).
-
-    Raises:
-        InputError: the grid is too short for the network, or fewer than two classes.
-
-    """
-    if n_classes < 2:
-        raise InputError(f"{n_classes} classes: a classifier needs at least two space groups")
-    if isinstance(preset.network, ParkSettings):
-        return Park(preset.network, n_points, n_classes, dropout=dropout)
-    return ResNet(preset.network, n_points, n_classes)
-
-
-def n_parameters(model: nn.Module) -> int:
-    """Count the trained numbers of a network."""
-    return sum(parameter.numel() for parameter in model.parameters())
+def build(preset: Preset, n_points: int, n_classes: int, *, dropout: bool = False) -> Network:
+    """Make a preset's network for an axis of P points and C classes (see `spec.make_network`)."""
+    return make_network(preset.network, n_points, n_classes, n_channels=len(preset.channels), dropout=dropout)

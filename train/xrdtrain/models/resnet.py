@@ -4,7 +4,7 @@ Kernels of 3x3 become 9, strides of 2 become 4 between groups; group normalisati
 normalisation; a dense layer of 256 nodes without activation before the logits. Stem and first pooling keep the
 strides of the two-dimensional network. Lengths of 8501 points: 4251, 2126, 2126, 532, 133, 34.
 
-# B batch, P grid points, L length, C classes
+# B batch, P points of the axis, D channels of the input, L length, C classes
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class ResNetSettings:
         stem_stride: its stride.
         pool_input: average this many grid points into one before the stem (1: none; small presets only).
         dense: nodes of the layer before the logits.
+        dense_activation: a ReLU after that layer. The authors' code has none, which makes the last two layers one
+            linear map; small networks gain by it.
 
     """
 
@@ -48,6 +50,7 @@ class ResNetSettings:
     stem_stride: int = 2
     pool_input: int = 1
     dense: int = 256
+    dense_activation: bool = False
 
 
 class ConvNorm(nn.Module):
@@ -104,16 +107,23 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, four groups of blocks, flatten, dense, logits: (B, P) -> (B, C)."""
+    """Stem, four groups of blocks, flatten, dense, logits: (B, P) or (B, D, P) -> (B, C)."""
 
-    def __init__(self, settings: ResNetSettings, n_points: int, n_classes: int) -> None:
+    output_layer = "logits"
+
+    def __init__(self, settings: ResNetSettings, n_points: int, n_classes: int, *, n_channels: int = 1) -> None:
         super().__init__()
         self.pool_input = settings.pool_input
         length = -(-n_points // settings.pool_input)
         self.lengths = [n_points]
         self.input_pad = length * settings.pool_input - n_points
         self.stem = ConvNorm(
-            1, settings.width, settings.stem_kernel, settings.groups, length=length, stride=settings.stem_stride
+            n_channels,
+            settings.width,
+            settings.stem_kernel,
+            settings.groups,
+            length=length,
+            stride=settings.stem_stride,
         )
         self.pool = SameMaxPool1d(3, length=self.stem.out_length, stride=2)
         self.lengths += [self.stem.out_length, self.pool.out_length]
@@ -133,6 +143,7 @@ class ResNet(nn.Module):
                 channels, length = block.channels, block.out_length
             self.lengths.append(length)
         self.dense = nn.Linear(channels * length, settings.dense)
+        self.activation: nn.Module = nn.ReLU() if settings.dense_activation else nn.Identity()
         self.logits = nn.Linear(settings.dense, n_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv1d):
@@ -142,10 +153,10 @@ class ResNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, C) of patterns (B, P)."""
-        x = x.unsqueeze(1)
+        """Return logits (B, C) of patterns (B, P) or, of several channels, (B, D, P)."""
+        x = x.unsqueeze(1) if x.dim() == 2 else x
         if self.pool_input > 1:
             x = functional.avg_pool1d(functional.pad(x, (0, self.input_pad)), self.pool_input)
         x = self.pool(functional.relu(self.stem(x), inplace=True))
         x = self.blocks(x).flatten(1)
-        return self.logits(self.dense(x))  # type: ignore[no-any-return]
+        return self.logits(self.activation(self.dense(x)))  # type: ignore[no-any-return]

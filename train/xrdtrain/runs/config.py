@@ -9,6 +9,9 @@ from typing import Any, Final
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import read_json, write_json
 from xrdcommon.grid import Grid
+from xrdcommon.measurement import Measurement
+
+from xrdtrain.models.presets import Recipe
 
 FORMAT: Final = 1
 FILE: Final = "config.json"
@@ -22,9 +25,9 @@ class RunConfig:
         model: name of the preset.
         source: folder of the spool or fixed set, absolute.
         origin: what identifies its contents.
-        grid: 2theta grid.
+        grid: 2theta grid of the source.
         classes: space groups, rising.
-        physics: settings of the simulation.
+        wavelength: of the source, Å.
         batch: samples of one step over all processes.
         learning_rate: initial or largest learning rate.
         seed: of the weights, and of the order in a fixed set.
@@ -38,7 +41,7 @@ class RunConfig:
         dropout: park networks on fixed real data.
         n_parameters: trained numbers of the network.
         run_id: name of this training in the spool.
-        preset: the preset as it was.
+        recipe: how the network is trained (see `models.presets.Recipe`), but for what the settings above say.
         created: time of the first start, ISO 8601.
         version: of xrdstream.
         on_crash: what becomes of rows used behind the last checkpoint (see `data.progress`).
@@ -50,7 +53,7 @@ class RunConfig:
     origin: dict[str, Any]
     grid: dict[str, float]
     classes: list[int]
-    physics: dict[str, Any]
+    wavelength: float
     batch: int
     learning_rate: float
     seed: int
@@ -64,7 +67,7 @@ class RunConfig:
     dropout: bool
     n_parameters: int
     run_id: str
-    preset: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
     created: str = ""
     version: str = ""
     on_crash: str = "replay"
@@ -74,12 +77,12 @@ class RunConfig:
         write_json(run / FILE, {"format": FORMAT, **asdict(self)})
 
     @property
-    def two_theta_grid(self) -> Grid:
-        """The grid as an object."""
-        return Grid.from_dict(self.grid)
+    def measurement(self) -> Measurement:
+        """Grid and wavelength of the source."""
+        return Measurement(Grid.from_dict(self.grid), self.wavelength)
 
 
-FIXED_AT_START = ("model", "origin", "grid", "classes", "batch", "learning_rate", "seed", "init_from")
+FIXED_AT_START = ("model", "origin", "grid", "wavelength", "classes", "batch", "learning_rate", "seed", "init_from")
 """What cannot change when a run goes on; limits, test sets and precision may."""
 
 _ADDED = {"on_crash"}
@@ -99,6 +102,25 @@ def check_same(run: Path, before: RunConfig, now: RunConfig) -> None:
             f"{name} was {_brief(getattr(before, name))}, now {_brief(getattr(now, name))}" for name in differing
         )
         raise InputError(f"{run}: the run was started otherwise ({details}); take another --run or the same options")
+
+
+def _of_this_version(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Name the settings of version 0.1.0, which kept the simulation's settings and the whole preset, as they are now.
+
+    Raises:
+        FormatError: they are not what that version wrote.
+
+    """
+    content = dict(content)
+    try:
+        if "physics" in content:
+            simulation, grid = content.pop("physics"), Grid.from_dict(content["grid"])
+            content.setdefault("wavelength", Measurement.of_simulation(grid, simulation).wavelength)
+        if "preset" in content:
+            content.setdefault("recipe", Recipe.from_dict(content.pop("preset"), str(path)).to_dict())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path}: {error} is missing or not what it should be; the file was changed") from error
+    return content
 
 
 def _brief(value: Any) -> str:
@@ -124,6 +146,7 @@ def read_config(run: Path) -> RunConfig:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise FormatError(f"{run / FILE}: run of format {found}, this version reads {FORMAT}")
+    content = _of_this_version(content, run / FILE)
     names = {item.name for item in fields(RunConfig)}
     missing = sorted(names - content.keys() - _ADDED)
     if missing:
