@@ -46,9 +46,7 @@ def test_equal_grids_are_not_touched() -> None:
     assert AxisChange(Grid(), Grid())(rows) is rows
 
 
-@pytest.mark.parametrize(
-    "axis", [Grid(5.0, 90.0, 0.02), Grid(7.13, 61.13, 0.05), Grid(10.005, 80.005, 0.01), Grid(30.0, 40.0, 0.002)]
-)
+@pytest.mark.parametrize("axis", [Grid(5.0, 90.0, 0.02), Grid(7.13, 61.13, 0.05), Grid(10.005, 80.005, 0.01)])
 def test_lines_keep_place_and_area(axis: Grid) -> None:
     """Gaussian lines, narrow ones too, have the same area and centre on another axis."""
     source, centre = Grid(), 35.17
@@ -76,7 +74,8 @@ def test_coarse_axis_against_exact_means() -> None:
 def test_source_must_cover_the_axis() -> None:
     network = Measurement(Grid(10.0, 80.0, 0.02))
     check_covers("x", Measurement(Grid(5.0, 90.0, 0.01)), network, "the network")
-    check_covers("x", Measurement(Grid(10.0, 80.0, 0.05)), network, "the network")
+    with pytest.raises(InputError, match=r"in steps of 0\.05, but the network has .* in steps of 0\.02"):
+        check_covers("x", Measurement(Grid(5.0, 90.0, 0.05)), network, "the network")
     with pytest.raises(InputError, match=r"x: 5 to 70 degrees .* the network has 10 to 80"):
         check_covers("x", Measurement(Grid(5.0, 70.0, 0.01)), network, "the network")
     with pytest.raises(InputError, match=r"wavelength 0\.7 Å"):

@@ -19,7 +19,6 @@ from xrdcommon.measurement import Measurement
 from xrdtrain.evaluation.evaluate import evaluate_run
 from xrdtrain.fitting.fit import fit
 from xrdtrain.fitting.request import FitRequest
-from xrdtrain.inference.classifier import Precision
 from xrdtrain.inference.load import load_run
 from xrdtrain.models import PRESETS, NetworkSpec, get_preset
 from xrdtrain.models.presets import Recipe
@@ -95,7 +94,7 @@ def test_old_run_is_evaluated_and_goes_on(old_run: Path, make_fixed_set: Any, ot
     config["origin"]["content_hash"] = FixedSet.open(data).content_hash
     write_json(old_run / "config.json", config)
     before = checkpoint.load(checkpoint.checkpoints(old_run / "checkpoints")[-1], CPU)["model"]
-    fit(FitRequest(source=data, run=old_run, samples=256, precision=Precision.FP32))
+    fit(FitRequest(source=data, run=old_run, samples=256))
     run = load_run(old_run, CPU)
     assert run.samples == 256
     assert run.config.batch == 32

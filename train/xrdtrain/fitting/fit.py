@@ -320,7 +320,7 @@ def _test_sets(config: RunConfig, request: FitRequest, before: RunConfig | None,
         paths = {name: Path(path) for name, path in before.tests.items()}
     else:
         paths, embedded = {EMBEDDED_NAME: embedded_path()}, True
-    reference = f"the network trained on {config.source}"
+    reference = f"the source {config.source}"
     try:
         return open_test_sets(
             paths, measurement=spec.input.measurement, classes=Classes(spec.classes), reference=reference

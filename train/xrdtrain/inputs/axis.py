@@ -1,8 +1,9 @@
 """From a source's grid to a network's axis.
 
-A network's axis need not be the grid of its source, as long as the source covers it. Equal grids are left as they
-are. Otherwise a source is taken as straight lines between its points: an axis of the same or a finer step has their
-value at each of its points, a coarser one their mean over one of its steps, which keeps the area of a reflection
+A network's axis need not be the grid of its source, as long as the source covers it in steps that are no longer than
+the axis's. Equal grids are left as they
+are. Otherwise a source is taken as straight lines between its points: an axis of the same step has their value at
+each of its points, a coarser one their mean over one of its steps, which keeps the area of a reflection
 instead of missing it between two points.
 
 # B rows, P source points, Q points of the axis
@@ -44,13 +45,15 @@ def check_covers(what: str, source: Measurement, ours: Measurement, our_name: st
         our_name: whose that is, for the message.
 
     Raises:
-        InputError: another wavelength, or a range that does not cover the axis.
+        InputError: another wavelength, a range that does not cover the axis, or longer steps than the axis has (lines
+            may have been lost between them).
 
     """
     source.require_radiation(what, ours, our_name)
     slack = _SLACK * ours.grid.step
     low, high = source.grid.two_theta_min, source.grid.two_theta_max
-    if low > ours.grid.two_theta_min + slack or high < ours.grid.two_theta_max - slack:
+    coarser = source.grid.step > ours.grid.step * (1.0 + _SLACK)
+    if coarser or low > ours.grid.two_theta_min + slack or high < ours.grid.two_theta_max - slack:
         raise InputError(
             f"{what}: {source.grid}, but {our_name} has {ours.grid}; freeze or produce it again on that grid"
         )

@@ -29,8 +29,21 @@ def variance_scaling_(weight: Tensor) -> Tensor:
         return nn.init.trunc_normal_(weight, std=std, a=-2.0 * std, b=2.0 * std)
 
 
+def taps_in_use(length: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the first and the last (excluded) tap of a kernel that ever meets the input and not its padding alone."""
+    left, _ = same_padding(length, kernel, stride)
+    starts = [step * stride - left for step in range(math.ceil(length / stride))]
+    first = max(0, -starts[-1])  # the last position reaches furthest with the early taps
+    return first, min(kernel, length - starts[0])
+
+
 class SameConv1d(nn.Conv1d):
-    """Convolution with "same" padding of an input of known length: (B, C, L) -> (B, C', ceil(L / stride))."""
+    """Convolution with "same" padding of an input of known length: (B, C, L) -> (B, C', ceil(L / stride)).
+
+    On an input shorter than its kernel some taps meet nothing but padding. They take no part in the product: their
+    gradient is 0, and oneDNN's bfloat16 kernel (seen in torch 2.13 on a CPU with AMX) leaves it unwritten instead,
+    which makes weights of whatever the memory held, sooner or later NaN.
+    """
 
     def __init__(
         self, channels_in: int, channels_out: int, kernel: int, *, length: int, stride: int = 1, bias: bool
@@ -39,10 +52,16 @@ class SameConv1d(nn.Conv1d):
         symmetric = left == right
         super().__init__(channels_in, channels_out, kernel, stride=stride, padding=left if symmetric else 0, bias=bias)
         self.pad = None if symmetric else (left, right)
+        first, last = taps_in_use(length, kernel, stride)
+        self.taps = None if last - first == kernel else (first, last)
+        self.tap_pad = (left - first, right - (kernel - last))
         self.out_length = math.ceil(length / stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad where the two sides differ, then convolve."""
+        if self.taps is not None:
+            weight = self.weight[:, :, self.taps[0] : self.taps[1]]
+            return functional.conv1d(functional.pad(x, self.tap_pad), weight, self.bias, self.stride)
         return super().forward(x if self.pad is None else functional.pad(x, self.pad))
 
 
