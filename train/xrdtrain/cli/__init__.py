@@ -9,6 +9,7 @@ from xrdtrain.cli.evaluate import evaluate, predict
 from xrdtrain.cli.fit import fit
 from xrdtrain.cli.models import models
 from xrdtrain.cli.report import report
+from xrdtrain.cli.study import study
 
 app = typer.Typer(
     help="Train networks on streamed diffractograms, measure them, predict space groups.",
@@ -17,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, evaluate, predict, report, models):
+for command in (fit, evaluate, predict, report, study, models):
     app.command()(command)
 
 

@@ -94,7 +94,10 @@ def fit(
     seed: Annotated[int | None, typer.Option(help="Of weights and order; default 0.")] = None,
     classes: Annotated[
         str | None,
-        typer.Option(help="Space groups to learn from a fixed set, for example 2,14,62; default all in it."),
+        typer.Option(
+            help="Space groups to learn from a fixed set, for example 2,14,62, or a run whose classes to take; "
+            "default all in it."
+        ),
     ] = None,
 ) -> None:
     """Train on a spool while it grows, or on a fixed set.
@@ -109,13 +112,11 @@ def fit(
       xrdtrain fit spool --model resnet-50 --test amcsd=embedded --test rruff=rruff.zarr
       torchrun --nproc-per-node 2 --no-python -- xrdtrain fit spool --model resnet-101
     """
-    from xrdcommon.space_groups import parse_groups
-
     from xrdtrain.data.progress import OnCrash
     from xrdtrain.durations import parse_duration
     from xrdtrain.evaluation.summary import final_lines
     from xrdtrain.fitting.fit import fit as train
-    from xrdtrain.fitting.request import FitRequest
+    from xrdtrain.fitting.request import FitRequest, parse_classes
     from xrdtrain.inference.classifier import Precision
 
     request = FitRequest(
@@ -136,7 +137,7 @@ def fit(
         produce_options=produce_options,
         init_from=init_from,
         seed=seed,
-        classes=None if classes is None else tuple(parse_groups(classes)),
+        classes=None if classes is None else parse_classes(classes),
         feed=feed,
         on_crash=None if on_crash is None else OnCrash(on_crash.value),
         cache=cache,

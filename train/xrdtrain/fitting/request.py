@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xrdcommon.errors import InputError
+from xrdcommon.space_groups import parse_groups
 from xrdcommon.spool.layout import MAIN, check_name
 
 from xrdtrain.data.progress import OnCrash
@@ -53,6 +54,19 @@ class FitRequest:
                 raise InputError(f"--{name.replace('_', '-')} {value}: must be positive and finite")
         if self.seed is not None and self.seed < 0:
             raise InputError(f"--seed {self.seed}: must not be negative")
+
+
+def parse_classes(text: str) -> tuple[int, ...]:
+    """Read space groups such as 2,14,62, or those of a run where a run folder is named.
+
+    Raises:
+        InputError: not space groups.
+        FormatError: the folder is no run of this version.
+
+    """
+    if (Path(text) / "config.json").is_file():
+        return tuple(read_config(Path(text)).classes)
+    return tuple(parse_groups(text))
 
 
 def earlier_run(request: FitRequest) -> RunConfig | None:

@@ -1,0 +1,121 @@
+"""Whole experiments at a small scale, as a user starts them; one is killed and goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from xrdgen.structures.table import read_table, write_table
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
+
+GROUPS = (14, 62, 166, 225)
+EACH = 45
+GRID = "--two-theta-min 10 --two-theta-max 50 --step 0.05"
+SMALL = ("--scale", "1e-6", "--set", "min_structures=15", "--set", f"grid={GRID}", "--set", "fit_options=--batch 32")
+
+
+@pytest.fixture(scope="module")
+def structures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small real structures of four space groups."""
+    table = read_table("embedded:amcsd")
+    small = table[(table["n_atoms"] <= 60) & ~table["over_occupancy"]]
+    chosen = [small[small["space_group"] == group].sample(EACH, random_state=1) for group in GROUPS]
+    path = tmp_path_factory.mktemp("structures") / "small structures.parquet"
+    write_table(path, pd.concat(chosen, ignore_index=True))
+    return path
+
+
+def test_a_killed_study_goes_on(start: Any, run_command: Any, structures: Path, tmp_path: Path) -> None:
+    """The paper's direct training, split by structure type: SIGKILL, SIGTERM, then to the end."""
+    words = ("xrdtrain", "study", "direct-structure-type-split", "--out", "study", "--set", f"structures={structures}")
+    first = start(*words, *SMALL, cwd=tmp_path)
+    first.wait_for(lambda: (tmp_path / "study" / "split" / "test.parquet").exists())
+    first.stop(signal.SIGKILL)
+    again = start(*words, *SMALL, cwd=tmp_path)
+    again.wait_for(lambda: "park-medium-0: xrdtrain fit" in again.said)
+    assert "2/6 split: done before" in again.said
+    assert again.stop(signal.SIGTERM) == 75, again.said
+    assert "the same command goes on" in again.said
+    done = run_command(*words, *SMALL, cwd=tmp_path, timeout=600.0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (tmp_path / "study" / "table.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["arm"], row["test"], row["seeds"]) for row in rows] == [
+        ("park-medium", "real", "1"),
+        ("park-big", "real", "1"),
+    ]
+    for row, published in zip(rows, (0.559, 0.561), strict=True):
+        assert float(row["published"]) == pytest.approx(published)
+        assert float(row["low"]) <= float(row["top1"]) <= float(row["high"])
+        assert int(row["n"]) > 10
+    table = (tmp_path / "study" / "table.md").read_text()
+    assert "| 55.9 |" in table
+    assert table in done.stdout
+    other = run_command(*words, "--scale", "2e-6", *SMALL[2:], cwd=tmp_path)
+    assert other.returncode == 2
+    assert "holds another study" in other.stderr
+    assert "scale is 1e-06 there, 2e-06 asked for" in other.stderr
+
+
+def test_networks_and_their_sources_meet_on_the_same_classes(
+    run_command: Any, structures: Path, tmp_path: Path
+) -> None:
+    """The first study: spools for three arms, fixed sets for two, one class list."""
+    done = run_command(
+        "xrdtrain", "study", "first-study", "--out", "study", "--set", f"structures={structures}", *SMALL, "--seeds", 1,
+        "--json",
+        cwd=tmp_path, timeout=600.0,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["arm"] for row in rows] == ["paper", "improved", "soft-spheres", "real-types", "real-random"]
+    assert {row["seeds"] for row in rows} == {1}
+    runs = sorted((tmp_path / "study" / "runs").iterdir())
+    assert len(runs) == 5
+    classes = [json.loads((run / "config.json").read_text())["classes"] for run in runs]
+    assert all(found == classes[0] for found in classes)
+    with (tmp_path / "study" / "curve.csv").open(newline="") as stream:
+        assert {row["arm"] for row in csv.DictReader(stream)} == {row["arm"] for row in rows}
+
+
+EXPERIMENT = """
+title = "One arm cannot be trained"
+about = "..."
+[[step]]
+name = "freeze"
+run = "xrdgen freeze {structures} --out test.zarr %s"
+makes = "test.zarr/zarr.json"
+[values]
+structures = ""
+[[arm]]
+name = "wrong"
+source = "test.zarr"
+fit = "--model resnet-11 --samples 256"
+tests = ["real=test.zarr"]
+[[arm]]
+name = "right"
+source = "test.zarr"
+fit = "--model resnet-10-small --samples 256"
+tests = ["real=test.zarr"]
+"""
+
+
+def test_what_fails_is_named_and_the_rest_is_kept(run_command: Any, structures: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(EXPERIMENT % GRID)
+    words = ("xrdtrain", "study", "mine.toml", "--out", "study")
+    missing = run_command(*words, cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "needs structures; give it with --set structures=" in missing.stderr
+    assert not (tmp_path / "study").exists()
+    done = run_command(*words, "--set", f"structures={structures}", cwd=tmp_path, timeout=600.0)
+    assert done.returncode == 2
+    assert "wrong-0 of 3 steps failed" in done.stderr
+    assert "resnet-11" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "| right | real |" in (tmp_path / "study" / "table.md").read_text()

@@ -1,0 +1,1 @@
+"""Experiments as files: what the paper did, and studies of our own, each run by its name."""

@@ -1,0 +1,137 @@
+"""What `xrdtrain study` does: plan, submit or carry out, and say what came out."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from xrdcommon import console
+from xrdcommon.errors import InputError
+
+from xrdtrain.experiments.experiment import SUFFIX, Experiment, load, shipped
+from xrdtrain.experiments.outcome import table_lines, write_outcome
+from xrdtrain.experiments.plan import Plan, plan
+from xrdtrain.experiments.runner import Progress, run_study
+
+
+def parse_changes(changes: Sequence[str]) -> dict[str, str]:
+    """Read NAME=VALUE; values that name something on this disk become absolute, for the study runs in its folder.
+
+    Raises:
+        InputError: not NAME=VALUE, or a name twice.
+
+    """
+    parsed: dict[str, str] = {}
+    for change in changes:
+        name, mark, value = change.partition("=")
+        if not mark or not name:
+            raise InputError(f"--set '{change}': write NAME=VALUE")
+        if name in parsed:
+            raise InputError(f"--set {name}: given twice")
+        parsed[name] = str(Path(value).absolute()) if value and Path(value).exists() else value
+    return parsed
+
+
+def list_lines() -> list[str]:
+    """Return name, title and place in the paper of the shipped experiments."""
+    lines = []
+    for name in shipped():
+        experiment = load(name)
+        lines.append(f"{name:<28} {experiment.title}{f'  [paper: {experiment.paper}]' if experiment.paper else ''}")
+    return lines
+
+
+def carry_out(
+    name: str,
+    out: Path | None,
+    scale: float,
+    changes: Mapping[str, str],
+    *,
+    seeds: int | None,
+    workers: int,
+    dry_run: bool,
+    submit: bool,
+    sbatch_options: str,
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Carry a study out; return lines for people and the rows of its table.
+
+    Raises:
+        InputError: wrong values, another study in the folder, or a step that failed.
+        FormatError: the file is no experiment.
+        Interrupted: stopped; the same call goes on.
+
+    """
+    if workers < 0:
+        raise InputError(f"--workers {workers}: must not be negative")
+    if seeds is not None and seeds < 1:
+        raise InputError(f"--seeds {seeds}: at least one")
+    experiment = load(name).with_seeds(seeds)
+    values = experiment.resolve(changes, scale)
+    todo = plan(experiment, values, workers)
+    folder = Path("studies") / experiment.name if out is None else out
+    if dry_run:
+        return [" ".join(map(shlex.quote, task.command)) for task in todo.tasks], []
+    if submit:
+        return [_submit(name, folder, scale, changes, seeds, workers, sbatch_options)], []
+    for what in todo.left_out:
+        console.say(f"left out: {what}; give it with --set")
+    progress = run_study(experiment, todo, values, folder, scale)
+    found = write_outcome(experiment, todo, folder)
+    lines = [*table_lines(experiment, found), "", f"{folder}/table.md, table.csv, curve.csv"]
+    _raise_for_failures(experiment, todo, folder, progress, lines)
+    return lines, [asdict(row) for row in found]
+
+
+def _raise_for_failures(experiment: Experiment, todo: Plan, folder: Path, progress: Progress, lines: list[str]) -> None:
+    """Say what failed, after what did not.
+
+    Raises:
+        InputError: names the tasks that failed and where their output is.
+
+    """
+    if not progress.failed:
+        return
+    for line in lines:
+        console.say(line)
+    first, why = next(iter(progress.failed.items()))
+    more = f" and {len(progress.failed) - 1} more" if len(progress.failed) > 1 else ""
+    skipped = f"; {len(progress.skipped)} were not tried" if progress.skipped else ""
+    raise InputError(
+        f"{experiment.name}: {first}{more} of {len(todo.tasks)} steps failed: {why} (see {folder}/steps/{first}.log"
+        f"{skipped}); the same command tries again"
+    )
+
+
+def _submit(
+    name: str,
+    folder: Path,
+    scale: float,
+    changes: Mapping[str, str],
+    seeds: int | None,
+    workers: int,
+    sbatch_options: str,
+) -> str:
+    """Submit the study as one job; return sbatch's answer.
+
+    Raises:
+        InputError: no sbatch here, or it refused.
+
+    """
+    if shutil.which("sbatch") is None:
+        raise InputError("--submit: no sbatch on this machine; run it where SLURM's commands are, or without --submit")
+    place = str(Path(name).absolute()) if name.endswith(SUFFIX) else name
+    script = Path(str(resources.files(__package__))) / "study.sbatch"
+    command = ["sbatch", *shlex.split(sbatch_options), str(script), place, "--out", str(folder.absolute())]
+    command += [f"--scale={scale}", f"--workers={workers}"]
+    command += [] if seeds is None else [f"--seeds={seeds}"]
+    command += [f"--set={key}={value}" for key, value in changes.items()]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise InputError(f"sbatch refused: {' '.join(answer.stderr.split())}")
+    return answer.stdout.strip()
