@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -35,3 +36,8 @@ class Figure:
     svg: Markup
     legend: tuple[Key, ...] = ()
     wide: bool = False
+
+    @property
+    def legend_json(self) -> str:
+        """The keys as JSON, style to meaning, for the table of numbers."""
+        return json.dumps({key.style: key.text for key in self.legend}, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -129,6 +130,29 @@ def _standard_error(value: float | None, n: int) -> str:
     return "" if value is None or not np.isfinite(value) or n < 1 else f"± {100 * (value * (1 - value) / n) ** 0.5:.1f}"
 
 
+def page_environment() -> jinja2.Environment:
+    """Return the templates with their filters."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("xrdtrain", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=evaluation_figures.percent, symbol=printed_symbol, hm=typeset, duration=duration)
+    return environment
+
+
+def page_parts() -> dict[str, Any]:
+    """Return what every page holds: style, script, and the rows of the paper's tables 1 and S2."""
+    folder = Path(__file__).parent
+    with (folder / "paper_rows.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    # part of the package, so no text from outside
+    css, script = (Markup((folder / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js"))
+    return {"css": css, "script": script, "paper_rows": rows}
+
+
 def render(run: RunFolder, test_name: str | None = None) -> str:
     """Return the report of a run as one HTML page.
 
@@ -162,33 +186,30 @@ def render(run: RunFolder, test_name: str | None = None) -> str:
             "systems": tables.system_rows(test, trained_on),
             "examples": _examples(run, test),
         }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("xrdtrain", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=evaluation_figures.percent, symbol=printed_symbol, hm=typeset, duration=duration)
-    folder = Path(__file__).parent
-    return environment.get_template("report.html").render(
-        css=Markup((folder / "report.css").read_text()),  # part of the package
-        name=run.path.resolve().name,
-        folder=str(run.path),
-        version=version("xrdstream"),
-        model=str(run.config.get("model", "network")),
-        parameters=run.config.get("n_parameters"),
-        facts=_facts(run),
-        settings=flatten(run.config),
-        last=run.metrics[-1] if run.metrics else {},
-        training=training_figures(run.metrics, fixed=run.is_fixed) if run.metrics else [],
-        training_accuracy=float(recent.mean()) if recent.size else None,
-        test=test,
-        sets=[(item.name, analysis.measures(item)) for item in [*tests, *([] if trained_on is None else [trained_on])]],
-        trained_on=trained_on,
-        fixed=run.is_fixed,
-        standard_error=_standard_error,
-        detail=detail,
+    return (
+        page_environment()
+        .get_template("report.html")
+        .render(
+            **page_parts(),
+            name=run.path.resolve().name,
+            folder=str(run.path),
+            version=version("xrdstream"),
+            model=str(run.config.get("model", "network")),
+            parameters=run.config.get("n_parameters"),
+            facts=_facts(run),
+            settings=flatten(run.config),
+            last=run.metrics[-1] if run.metrics else {},
+            training=training_figures(run.metrics, fixed=run.is_fixed) if run.metrics else [],
+            training_accuracy=float(recent.mean()) if recent.size else None,
+            test=test,
+            sets=[
+                (item.name, analysis.measures(item)) for item in [*tests, *([] if trained_on is None else [trained_on])]
+            ],
+            trained_on=trained_on,
+            fixed=run.is_fixed,
+            standard_error=_standard_error,
+            detail=detail,
+        )
     )
 
 

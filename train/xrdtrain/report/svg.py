@@ -127,6 +127,7 @@ class Chart:
     bottom: float = 42.0
     bare: bool = False
     parts: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
 
     @property
     def x(self) -> Scale:
@@ -137,6 +138,11 @@ class Chart:
     def y(self) -> Scale:
         """Vertical scale."""
         return Scale(*self.y_range, self.height - self.bottom, self.top, self.y_log)
+
+    def _keep(self, xs: ArrayLike, ys: ArrayLike, style: str) -> None:
+        """Keep the numbers of a series, for those who want them as a table."""
+        pairs = zip(np.asarray(xs, dtype=float).ravel(), np.asarray(ys, dtype=float).ravel(), strict=True)
+        self.data += [f"{style},{x:.7g},{y:.7g}" for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
 
     def _points(self, xs: ArrayLike, ys: ArrayLike) -> list[list[tuple[float, float]]]:
         """Return coordinates, broken where a value is missing."""
@@ -151,6 +157,11 @@ class Chart:
 
     def line(self, xs: ArrayLike, ys: ArrayLike, style: str) -> None:
         """Draw a line through points; a lone point becomes a dot."""
+        self._keep(xs, ys, style)
+        self._draw_line(xs, ys, style)
+
+    def _draw_line(self, xs: ArrayLike, ys: ArrayLike, style: str) -> None:
+        """Draw a line."""
         for run in self._points(xs, ys):
             if len(run) == 1:
                 self.parts.append(
@@ -162,13 +173,18 @@ class Chart:
 
     def steps(self, edges: ArrayLike, values: ArrayLike, style: str) -> None:
         """Draw the outline of a histogram with edges (B + 1,) and values (B,)."""
-        corners_x = np.repeat(np.asarray(edges, dtype=float), 2)[1:-1]
-        self.line(corners_x, np.repeat(np.asarray(values, dtype=float), 2), style)
+        limits = np.asarray(edges, dtype=float)
+        self._keep(0.5 * (limits[1:] + limits[:-1]), values, style)
+        corners_x = np.repeat(limits, 2)[1:-1]
+        self._draw_line(corners_x, np.repeat(np.asarray(values, dtype=float), 2), style)
 
     def bars(
         self, edges: ArrayLike, low: ArrayLike, high: ArrayLike, style: str, titles: Sequence[str] | None = None
     ) -> None:
         """Draw bars between edges (B + 1,) from low (B,) to high (B,)."""
+        limits = np.asarray(edges, dtype=float)
+        heights = np.asarray(high, dtype=float) - np.asarray(low, dtype=float)
+        self._keep(0.5 * (limits[1:] + limits[:-1]), heights, style)
         lefts = [self.x(value) for value in np.asarray(edges, dtype=float)]
         for place, (bottom, top) in enumerate(
             zip(np.asarray(low, dtype=float), np.asarray(high, dtype=float), strict=True)
@@ -197,6 +213,7 @@ class Chart:
         self, xs: ArrayLike, ys: ArrayLike, style: str, titles: Sequence[str] | None = None, radius: float = 3.0
     ) -> None:
         """Draw points with tooltips; missing values are left out."""
+        self._keep(xs, ys, style)
         for place, (x, y) in enumerate(zip(np.asarray(xs, dtype=float), np.asarray(ys, dtype=float), strict=True)):
             if math.isfinite(x) and math.isfinite(y):
                 title = f"<title>{escape(titles[place])}</title>" if titles else ""
@@ -209,7 +226,8 @@ class Chart:
         """Draw vertical intervals."""
         for x, bottom, top in zip(*(np.asarray(values, dtype=float) for values in (xs, low, high)), strict=True):
             if math.isfinite(bottom) and math.isfinite(top):
-                self.line([x, x], [bottom, top], f"whisker {style}")
+                self._keep([x, x], [bottom, top], f"whisker {style}")
+                self._draw_line([x, x], [bottom, top], f"whisker {style}")
 
     def across(self, y: float, style: str, text: str = "") -> None:
         """Draw a horizontal rule over the whole width, named at its right end."""
@@ -240,8 +258,15 @@ class Chart:
         """Return the figure as drawn, without axes."""
         return Markup(  # every text was escaped where it was written
             f'<svg viewBox="0 0 {number(self.width)} {number(self.height)}" role="img" '
-            f'aria-label="{escape(title)}">{"".join(self.parts)}</svg>'
+            f'aria-label="{escape(title)}">{self._table()}{"".join(self.parts)}</svg>'
         )
+
+    def _table(self) -> str:
+        """Return the numbers as a description, which browsers do not show: series, x, y."""
+        if not self.data:
+            return ""
+        head = f"series,{self.x_label.replace(',', ';') or 'x'},{self.y_label.replace(',', ';') or 'y'}"
+        return f'<desc class="data">{escape(chr(10).join([head, *self.data]))}</desc>'
 
     def _axes(self) -> None:
         """Draw grid lines, ticks and labels."""
