@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_cluster.py [--json] [--workers N] [--task SECONDS] [--seconds S] [--skip-restart]
 
 Idle: N Dask workers in 16 processes (256 real ones need 29 GB), whose shards are sleeps of half a second; coordinator,
-executor, scheduler and client are those of a production, in another process, with TCP between them. A worker is idle
+executor, scheduler and client are those of a production, in another process, with TLS between them. A worker is idle
 from the end of a shard to the beginning of its next one; the share is over a window of steady state. All share the
 cores of this machine, so the figure is an upper bound: on two cores the workers' own Dask takes one of them.
 
@@ -36,10 +36,11 @@ from typing import Any
 from xrdcommon import console
 from xrdcommon.errors import Interrupted
 from xrdcommon.signals import StopRequest
+from xrdcommon.spool.layout import Layout
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.spool import Spool
-from xrdgen.production.cluster.rendezvous import read_address
-from xrdgen.production.cluster.worker_setup import CONFIGURATION, silence
+from xrdgen.production.cluster.rendezvous import read_address, security
+from xrdgen.production.cluster.worker_setup import configure, silence
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import ORDERS_PER_WORKER, local_cluster
 from xrdgen.production.shard_task import Outcome, ShardOrder, ShardReport
@@ -78,7 +79,7 @@ def sleep_shard(order: ShardOrder) -> ShardReport:
     return ShardReport(order.shard, Outcome.PUBLISHED, order.rows)
 
 
-async def serve(address: str, n_workers: int, out: Path) -> None:
+async def serve(address: str, spool: Path, n_workers: int, out: Path) -> None:
     """Run workers in this process until their scheduler ends; write who worked when."""
     distributed: Any = import_module("distributed")
     workers = [
@@ -87,7 +88,8 @@ async def serve(address: str, n_workers: int, out: Path) -> None:
             nthreads=1,
             memory_limit=0,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
+            security=security(Layout(spool)),
             executor=ThreadPoolExecutor(1),
         )
         for _ in range(n_workers)
@@ -106,9 +108,18 @@ def idle_share(n_workers: int, task_seconds: float, seconds: float) -> dict[str,
         stop = StopRequest()
         window = [0.0, 0.0]
         stream = Stream.open(spool)
-        with local_cluster(0, "127.0.0.1", spool.layout, sleep_shard) as executor:
+        with local_cluster(0, "127.0.0.1", spool, sleep_shard) as executor:
             address = read_address(spool.layout.scheduler_file).address
-            command = [sys.executable, __file__, "--serve", address, "--workers", str(n_workers // HOSTS)]
+            command = [
+                sys.executable,
+                __file__,
+                "--serve",
+                address,
+                "--spool",
+                str(spool.path),
+                "--workers",
+                str(n_workers // HOSTS),
+            ]
             hosts = [
                 subprocess.Popen(
                     [*command, "--out", str(out / str(number))],
@@ -209,11 +220,12 @@ def main() -> None:
     parser.add_argument("--skip-restart", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--spool", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     silence()
     if arguments.serve:
-        import_module("dask.config").set(CONFIGURATION)
-        asyncio.run(serve(arguments.serve, arguments.workers, arguments.out))
+        configure()
+        asyncio.run(serve(arguments.serve, arguments.spool, arguments.workers, arguments.out))
         return
     result: dict[str, Any] = {"idle": idle_share(arguments.workers, arguments.task, arguments.seconds)}
     if not arguments.skip_restart:

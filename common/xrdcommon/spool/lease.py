@@ -174,6 +174,16 @@ def holder(owner: Path) -> dict[str, Any]:
     return {}
 
 
+def latest(owner: Path) -> int:
+    """Return the number of the latest lease, 0 where there was none."""
+    return _highest(owner / "leases")
+
+
+def same_process(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two owners (see `holder`) are one process: where one shows no life, the other does not live."""
+    return bool(one) and all(one.get(key) == other.get(key) for key in ("machine", "pid", "started"))
+
+
 def silence(owner: Path) -> float | None:
     """Return the seconds since the latest owner's counter moved; None where there was none.
 

@@ -12,9 +12,10 @@ import secrets
 import shutil
 import socket
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from xrdcommon.errors import DiskFullError, MissingFileError, SpoolError
 from xrdcommon.files import NO_SPACE, fsync_dir
@@ -177,7 +178,7 @@ def finish_shard(spool: Spool, producer: int, shard: int) -> Record | None:
     return record
 
 
-def _adoptable(spool: Spool, patience: float) -> list[tuple[int, int | None]]:
+def _adoptable(spool: Spool, patience: float, silent: Mapping[int, int]) -> list[tuple[int, int | None]]:
     """Return the streams whose owner has stopped or died, the lowest first, with the epoch that was found silent.
 
     Owners on other machines that show no life are all watched at the same time: after a power cut there may be many.
@@ -194,9 +195,11 @@ def _adoptable(spool: Spool, patience: float) -> list[tuple[int, int | None]]:
     if not watched:
         return [(number, None) for number in free]
     with ThreadPoolExecutor(len(watched)) as pool:
-        epochs = pool.map(lambda number: silent_epoch(spool.layout.stream(number), patience), watched)
-    silent = [(number, epoch) for number, epoch in zip(watched, epochs, strict=True) if epoch is not None]
-    return [*silent, *((number, None) for number in free)]
+        epochs = pool.map(
+            lambda number: silent.get(number) or silent_epoch(spool.layout.stream(number), patience), watched
+        )
+    found = [(number, epoch) for number, epoch in zip(watched, epochs, strict=True) if epoch is not None]
+    return [*found, *((number, None) for number in free)]
 
 
 class Stream:
@@ -216,17 +219,20 @@ class Stream:
         self.finished = 0
 
     @classmethod
-    def open(cls, spool: Spool, *, patience: float = PATIENCE) -> Stream:
+    def open(
+        cls, spool: Spool, *, patience: float = PATIENCE, silent: Mapping[int, int] = MappingProxyType({})
+    ) -> Stream:
         """Go on with the first stream whose producer has stopped or died, else begin a new one.
 
         Args:
             spool: where.
             patience: seconds to watch a producer on another machine that shows no life.
+            silent: epochs of streams whose producers were watched already and showed none.
 
         """
         with explain_refusals(spool.path):
             while True:
-                for number, epoch in _adoptable(spool, patience):
+                for number, epoch in _adoptable(spool, patience, silent):
                     stream = cls.adopt(spool, number, patience=patience, silent_epoch=epoch)
                     if stream is not None:
                         return stream

@@ -32,6 +32,9 @@ MAX_LOST = 5
 BACK_OFF = (5.0, 300.0)
 """First and longest pause in seconds while the disk is full; each failure doubles it."""
 
+LONELY = 5.0
+"""Seconds that a coordinator which is to stop waits for workers when there are none."""
+
 SHARD_OVERHEAD = 1.06
 """Bytes of a shard over those of its patterns, at most."""
 
@@ -98,6 +101,7 @@ class Coordinator:
         self._backlog = Backlog()
         self._since_look = 0
         self._looked = -LOOK_INTERVAL
+        self._deserted_since: float | None = None
         self._start = time.monotonic()
         self.found = self._plan.found
         self.samples = 0
@@ -120,7 +124,7 @@ class Coordinator:
             self._stream.tidy()
         finally:
             self._stream.close()
-        if self._stop and (self._again or not self._plan.complete):
+        if self._stop and (self._again or self._running or not self._plan.complete):
             raise Interrupted(
                 f"stopped after {self.samples} samples ({self._stop.reason}); "
                 f"`xrdgen produce {self._spool.path}` goes on from here"
@@ -139,10 +143,19 @@ class Coordinator:
         if not self._stop:
             self._order()
         if self._stop:
-            return bool(self._running)
+            return bool(self._running) and not self._alone()
         if not self._running and (self._paused or self._short or time.monotonic() < self._not_before):
             time.sleep(POLL)
         return True
+
+    def _alone(self) -> bool:
+        """Tell whether the shards under way are nobody's any more: whoever made them has gone for good."""
+        if not self._executor.deserted():
+            self._deserted_since = None
+            return False
+        if self._deserted_since is None:
+            self._deserted_since = time.monotonic()
+        return time.monotonic() - self._deserted_since >= LONELY
 
     def _order(self) -> None:
         """Fill the executor, with one message."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
-import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +13,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from xrdcommon.errors import DiskFullError, InputError, Interrupted
-from xrdcommon.spool.layout import Layout
+from xrdcommon.errors import DiskFullError, InputError, Interrupted, XrdError
+from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.cluster.rendezvous import is_local, publish, read_address, security, withdraw
-from xrdgen.production.cluster.worker_setup import CONFIGURATION, silence
+from xrdgen.production.cluster.rendezvous import publish, read_address, security, withdraw
+from xrdgen.production.cluster.worker_pool import WorkerPool
+from xrdgen.production.cluster.worker_setup import configure, scratch, silence
 from xrdgen.production.shard_task import Outcome, ShardOrder, ShardReport, make_shard
 
 # distributed is imported when it is needed: half a second, and it has no types that hold.
@@ -43,6 +43,9 @@ class Executor(Protocol):
     def slots(self) -> int:
         """Return how many orders should be in flight now."""
 
+    def deserted(self) -> bool:
+        """Tell whether nobody works, and nobody will be started by this executor."""
+
     def submit(self, orders: Sequence[ShardOrder]) -> None:
         """Take orders, the most urgent first."""
 
@@ -59,6 +62,10 @@ class SerialExecutor:
     def slots(self) -> int:
         """Return one."""
         return 1
+
+    def deserted(self) -> bool:
+        """Never: this process works."""
+        return False
 
     def submit(self, orders: Sequence[ShardOrder]) -> None:
         """Take orders."""
@@ -79,24 +86,39 @@ class SerialExecutor:
 class DaskExecutor:
     """Sends orders to the workers of a cluster, however many there are at the moment."""
 
-    def __init__(self, client: Any, task: ShardTask = make_shard) -> None:
+    def __init__(self, client: Any, task: ShardTask = make_shard, pool: WorkerPool | None = None) -> None:
         """Use a cluster.
 
         Args:
             client: of the cluster.
             task: what a worker does with an order.
+            pool: processes that are to be kept running, where there are any of our own.
 
         """
         self._client = client
         self._task = task
+        self._pool = pool
         self._done: queue.SimpleQueue[tuple[ShardOrder, Any]] = queue.SimpleQueue()
         self._reports: dict[tuple[int, int], ShardReport | None] = {}
         client.subscribe_topic(TOPIC, self._take)
-        self._slots = ORDERS_PER_WORKER
+        self._threads = 0
         self._looked = -_NTHREADS_INTERVAL
 
     def slots(self) -> int:
-        """Return two a worker thread that is connected now, at least two."""
+        """Return two a worker thread that is connected now, at least two.
+
+        Raises:
+            XrdError: our own workers end as soon as they are started, again and again.
+            Interrupted: the scheduler has gone.
+
+        """
+        if self._pool is not None:
+            self._pool.look()
+            if how := self._pool.hopeless:
+                raise XrdError(
+                    f"worker processes end soon after they start, again and again (the last: {how}); out of memory? "
+                    "`xrdgen produce --workers 0` shows it"
+                )
         if time.monotonic() - self._looked >= _NTHREADS_INTERVAL:
             try:
                 threads = sum(self._client.nthreads().values())
@@ -104,9 +126,14 @@ class DaskExecutor:
                 raise Interrupted(
                     f"the scheduler does not answer any more ({error}); start `xrdgen produce` again"
                 ) from error
-            self._slots = ORDERS_PER_WORKER * max(1, threads)
+            self._threads = threads
             self._looked = time.monotonic()
-        return self._slots
+        return ORDERS_PER_WORKER * max(1, self._threads)
+
+    def deserted(self) -> bool:
+        """Tell whether no worker is connected and none of our own will be."""
+        self.slots()
+        return self._pool is None and not self._threads
 
     def submit(self, orders: Sequence[ShardOrder]) -> None:
         """Send orders in one message; what is sent first is made first."""
@@ -152,7 +179,10 @@ def report_shard(order: ShardOrder, task: ShardTask) -> None:
 def _failure(future: Any) -> DiskFullError | None:
     """Return a full disk, or None for a worker that was lost; another error of the task is raised."""
     distributed: Any = import_module("distributed")
-    error = future.exception(timeout=30) if future.status == "error" else None
+    try:
+        error = future.exception(timeout=30) if future.status == "error" else None
+    except (TimeoutError, OSError):  # a scheduler that does not answer: the shard is made again, if not published
+        return None
     if isinstance(error, DiskFullError):
         return error
     closed: Any = import_module("distributed.comm").CommClosedError
@@ -162,54 +192,82 @@ def _failure(future: Any) -> DiskFullError | None:
 
 
 @contextmanager
-def local_cluster(workers: int, listen: str, layout: Layout, task: ShardTask = make_shard) -> Iterator[DaskExecutor]:
-    """Start worker processes on this machine and a scheduler that more of them can join.
+def local_cluster(workers: int, listen: str, spool: Spool, task: ShardTask = make_shard) -> Iterator[DaskExecutor]:
+    """Start a scheduler, and worker processes on this machine; more of them can join.
+
+    Whoever cannot show the spool's certificate is turned away, on the loopback as on a network.
 
     Args:
         workers: processes, one thread each; may be 0.
-        listen: interface of the scheduler; 127.0.0.1 is this machine alone, with another one TLS guards it.
-        layout: of the spool; `xrdgen worker` finds there where the scheduler is, and the certificate.
+        listen: interface of the scheduler; 127.0.0.1 is this machine alone.
+        spool: they work for; `xrdgen worker` finds there where the scheduler is, and the certificate.
         task: what a worker does with an order.
 
     Raises:
         InputError: the scheduler cannot listen there.
+        SpoolError: the certificate is not safe to use.
+        XrdError: the scheduler does not start.
 
     """
-    dask_config: Any = import_module("dask.config")
     distributed: Any = import_module("distributed")
     silence()
-    guard = None if is_local(listen) else security(layout, create=True)
-    with dask_config.set(CONFIGURATION | {"distributed.worker.preload": ["xrdgen.production.cluster.worker_setup"]}):
+    layout = spool.layout
+    guard = security(layout, create=True)
+    with configure():
         try:
             cluster = distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
+                n_workers=0,  # those that Dask starts itself would open more ports, and fail all together
                 host=listen,
-                protocol="tcp://" if guard is None else "tls://",
+                protocol="tls://",
                 security=guard,
-                dashboard_address="127.0.0.1:0",  # the scheduler's status pages: this machine alone, any free port
-                worker_dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,
-                memory_limit=0,
             )
         except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"cannot start a cluster on '{listen}' ({error}); name an interface of this machine"
-            ) from error
-        with cluster, distributed.Client(cluster, set_as_default=False) as client:
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            if isinstance(cause, OSError):
+                raise InputError(
+                    f"--listen {listen}: no scheduler can listen there ({cause}); name an interface of this machine"
+                ) from error
+            raise XrdError(f"the scheduler did not start: {cause}") from error
+        with cluster, _client(cluster) as client:
             published = publish(layout.scheduler_file, cluster.scheduler_address)
             try:
-                yield DaskExecutor(client, task)
-            except BaseException:
-                # Not a drain: whoever still makes a shard is stopped at once, instead of being waited for.
-                for nanny in cluster.workers.values():
-                    with contextlib.suppress(ProcessLookupError, TypeError):
-                        os.kill(nanny.pid, signal.SIGKILL)
-                raise
+                with _own_workers(spool, cluster.scheduler_address, workers) as pool:
+                    yield DaskExecutor(client, task, pool)
             finally:
                 withdraw(layout.scheduler_file, published)
+
+
+def _client(cluster: Any) -> Any:
+    """Return a client of a cluster of this process."""
+    distributed: Any = import_module("distributed")
+    try:
+        return distributed.Client(cluster, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise XrdError(f"the scheduler of this process does not answer: {error}; start the same again") from error
+
+
+@contextmanager
+def _own_workers(spool: Spool, address: str, workers: int) -> Iterator[WorkerPool | None]:
+    """Run worker processes that end with the block.
+
+    They find the scheduler in a file of their own: the spool's is of the producer that started last.
+    """
+    if not workers:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
+        file = Path(folder) / "scheduler.json"
+        publish(file, address)
+        pool = WorkerPool(spool, file, workers)
+        try:
+            yield pool
+        finally:
+            pool.kill()
 
 
 @contextmanager

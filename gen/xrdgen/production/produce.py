@@ -270,5 +270,5 @@ def _executor(spool: Spool, workers: int | None, scheduler_file: Path | None, li
     elif workers == 0:
         yield SerialExecutor()
     else:
-        with local_cluster(local_workers(spool, workers), listen, spool.layout) as executor:
+        with local_cluster(local_workers(spool, workers), listen, spool) as executor:
             yield executor

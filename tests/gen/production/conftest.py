@@ -19,6 +19,7 @@ StartToy = Callable[..., "subprocess.Popen[str]"]
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process, and workers that it starts, import the toy production."""
     monkeypatch.syspath_prepend(str(SUPPORT))
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,10 @@ import pytest
 from xrdcommon.errors import SpoolError
 from xrdcommon.shards import read_shard
 from xrdcommon.spool.audit import audit
+from xrdcommon.spool.lease import State, observe
 from xrdcommon.spool.spool import Spool
+from xrdgen.production.cluster.coordinator_process import lease_owner
+from xrdgen.production.monitoring.status import Observer
 
 StartToy = Callable[..., "subprocess.Popen[str]"]
 
@@ -56,7 +60,7 @@ def children(task: subprocess.Popen[str], name: str) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(task.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if f"xrdgen.production.{name}" in process.cmdline():
+            if f"xrdgen.production.cluster.{name}" in process.cmdline():
                 found.append(process)
     return found
 
@@ -124,6 +128,62 @@ def test_a_task_drains_and_another_takes_over(tmp_path: Path, start_toy: StartTo
     assert late.returncode == 0
     assert "was asked to drain" in text
     assert not list((path / "tmp").iterdir())
+
+
+def test_a_killed_task_takes_its_coordinator_along(tmp_path: Path, start_toy: StartToy) -> None:
+    """Nobody is left to make the shards under way: the coordinator does not wait for them, nor hold its lease."""
+    path = tmp_path / "spool"
+    task = start_toy(path, "--workers", 1, "--join", TOY_SECONDS_PER_BLOCK=0.3)
+    wait_for(lambda: ready(path))
+    pid = coordinator(path)
+    assert pid is not None
+    task.kill()
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 40.0)
+    spool = Spool.open(path)
+    assert observe(lease_owner(spool.layout)) is State.FREE
+    assert Observer(spool).look()["producers"] == 0
+    check(path)
+
+
+@pytest.mark.slow
+def test_the_loss_of_the_coordinators_machine_costs_little_more_than_a_minute(
+    tmp_path: Path, start_toy: StartToy
+) -> None:
+    """Coordinator and stream are watched for one minute, not one after the other."""
+    if subprocess.run(["unshare", "--uts", "hostname", "lost"], capture_output=True, check=False).returncode:
+        pytest.skip("cannot give a process another host name here (needs root)")
+    from toy_production import configuration
+
+    path = tmp_path / "spool"
+    Spool.create(path, configuration(), 7)
+    program = [sys.executable, configuration.__code__.co_filename, str(path), "--workers", "1", "--join"]
+    environment = os.environ | {"TOY_SECONDS_PER_BLOCK": "0.2"}
+    lost = subprocess.Popen(
+        ["unshare", "--uts", "sh", "-c", 'hostname lost; exec "$@"', "sh", *program],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        wait_for(lambda: ready(path))
+        task = start_toy(path, "--workers", 1, "--join", TOY_SECONDS_PER_BLOCK=0.2)
+        wait_for(lambda: children(task, "worker_process"))
+        time.sleep(6.0)  # a beat was seen, a worker is connected
+        assert not children(task, "coordinator_process")
+    finally:
+        processes = [psutil.Process(lost.pid), *psutil.Process(lost.pid).children(recursive=True)]
+        for process in processes:
+            process.kill()
+        lost.wait()
+    begin = time.monotonic()
+    pid = coordinator(path)
+    wait_for(lambda: coordinator(path) != pid)
+    before = set(ready(path))
+    wait_for(lambda: set(ready(path)) - before)
+    assert time.monotonic() - begin < 75.0
+    task.send_signal(signal.SIGTERM)
+    task.communicate(timeout=60)
+    check(path)
 
 
 def test_only_who_reads_the_key_can_join(tmp_path: Path, start_toy: StartToy) -> None:

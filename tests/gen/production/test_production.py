@@ -107,8 +107,8 @@ def test_dask_workers_make_the_same_bytes(tmp_path: Path, uninterrupted: Path, s
     assert len(list(pids.iterdir())) > len(workers)  # it was replaced
     check_complete(path)
     assert ready(path) == ready(uninterrupted)
-    unexpected = [line for line in text.splitlines() if not line.startswith(("samples:", str(path)))]
-    assert unexpected == []
+    others = [line for line in text.splitlines() if not line.startswith(("samples:", str(path)))]
+    assert others == ["a worker process ended (signal 9); started again in 0.5 s"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -217,7 +217,7 @@ def test_a_full_disk_pauses_and_loses_nothing(
         Coordinator(spool, stream, executor, ToyRows, samples=1200, back_off=(0.2, 1.0)).run(on_progress)
 
     if workers:
-        with local_cluster(1, "127.0.0.1", spool.layout) as executor:
+        with local_cluster(1, "127.0.0.1", spool) as executor:
             run(executor)
     else:
         run(SerialExecutor())

@@ -2,7 +2,8 @@
 
     python -m xrdgen.production.cluster.coordinator_process ASSIGNMENT         (JSON; `Election` starts it)
 
-A line on standard input, or its end, makes it finish the shards under way and let the next one in.
+A line on standard input, or its end, makes it finish the shards under way and let the next one in. Where the task that
+started it was killed with all workers there were, nobody makes those shards: they are left to the next one.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from xrdcommon.signals import StopRequest, ignore_signals
 from xrdcommon.spool.backlog import Watermarks
 from xrdcommon.spool.journal import explain_refusals
 from xrdcommon.spool.layout import Layout
-from xrdcommon.spool.lease import PATIENCE, Lease
+from xrdcommon.spool.lease import Lease, State, holder, latest, observe, same_process
 from xrdcommon.spool.producer import Stream
-from xrdcommon.spool.records import RecordCache
+from xrdcommon.spool.records import RecordCache, streams
 from xrdcommon.spool.spool import Spool
 
 from xrdgen.production.executors import local_cluster
@@ -47,7 +48,7 @@ class Assignment:
         marks: when to pause.
         listen: interface of the scheduler.
         factory: `module:name` of what makes the rows.
-        patience: seconds to watch a coordinator elsewhere that shows no life.
+        silent: epoch of a coordinator elsewhere that was watched already and showed no life.
 
     """
 
@@ -56,7 +57,7 @@ class Assignment:
     marks: Watermarks
     listen: str
     factory: str
-    patience: float = PATIENCE
+    silent: int | None = None
 
     def to_json(self) -> str:
         """Return what `from_json` reads."""
@@ -91,7 +92,8 @@ def coordinate(assignment: Assignment, stop: StopRequest) -> int:
     owner = lease_owner(spool.layout)
     try:
         with explain_refusals(spool.path):
-            lease = Lease.acquire(owner, spool.layout.temporary, patience=assignment.patience)
+            before = holder(owner) if observe(owner) is State.ELSEWHERE else {}
+            lease = Lease.acquire(owner, spool.layout.temporary, silent_epoch=assignment.silent)
     except DiskFullError as error:
         console.say(f"coordinator: {error}")
         return EXIT_AGAIN
@@ -101,8 +103,9 @@ def coordinate(assignment: Assignment, stop: StopRequest) -> int:
     try:
         if _complete(spool, assignment.samples):
             return 0
-        stream = Stream.open(spool)
-        cluster = local_cluster(0, assignment.listen, spool.layout)
+        # What showed no life as coordinator need not be watched for a minute more as the producer of its stream.
+        stream = Stream.open(spool, silent=_streams_of(spool.layout, before))
+        cluster = local_cluster(0, assignment.listen, spool)
         run_stream(
             spool,
             stream,
@@ -126,6 +129,12 @@ def coordinate(assignment: Assignment, stop: StopRequest) -> int:
         return EXIT_TAKEN if any(map(_overtaken, leases)) else EXIT_WRONG_INPUT
     finally:
         lease.release()
+
+
+def _streams_of(layout: Layout, process: dict[str, Any]) -> dict[int, int]:
+    """Return the streams that a process owned last, with the epochs of its leases."""
+    epochs = {number: latest(layout.stream(number)) for number in streams(layout)}
+    return {number: epoch for number, epoch in epochs.items() if same_process(process, holder(layout.stream(number)))}
 
 
 def _complete(spool: Spool, samples: int | None) -> bool:

@@ -8,7 +8,6 @@ they keep their compiled kernels and join the next one.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,7 @@ from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, Interrupted, XrdE
 from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.spool.backlog import Watermarks
 from xrdcommon.spool.journal import make_folder
-from xrdcommon.spool.lease import BEAT_INTERVAL, PATIENCE, State, beat, observe
+from xrdcommon.spool.lease import PATIENCE, State, beat, latest, observe
 from xrdcommon.spool.spool import Spool
 
 from xrdgen.production.cluster.coordinator_process import (
@@ -29,7 +28,17 @@ from xrdgen.production.cluster.coordinator_process import (
     factory_name,
     lease_owner,
 )
-from xrdgen.production.cluster.worker_pool import HEALTHY, WorkerPool, back_off, describe_end, end, start, tell
+from xrdgen.production.cluster.rendezvous import check_owner
+from xrdgen.production.cluster.worker_pool import (
+    HEALTHY,
+    WorkerPool,
+    back_off,
+    describe_end,
+    end,
+    module_command,
+    start,
+    tell,
+)
 from xrdgen.production.produce import check_amounts, local_workers
 from xrdgen.production.shard_task import RowFactory
 from xrdgen.samples.compiling import compile_once
@@ -54,6 +63,10 @@ BACK_OFF = (0.5, 60.0)
 MAX_FAILURES = 10
 
 
+PATIENCE_LOOKS = 10
+"""Looks at a silent coordinator, at least, before another takes its place."""
+
+
 class Verdict(Enum):
     """Why a task ends."""
 
@@ -73,7 +86,8 @@ class Election:
         self._failures = 0
         self._not_before = 0.0
         self._looked = -LOOK_INTERVAL
-        self._beat = b""
+        self._seen = 0, b""
+        self._looks = 0
         self._silent_since = self._vacant_since = time.monotonic()
         self._had_it = True  # nobody has; the first is as good as any
 
@@ -87,11 +101,11 @@ class Election:
             self._looked = now
             state = observe(self._owner)
             if self._vacant(state, now):
-                # One elsewhere has been watched long enough from here: a short look makes sure.
-                patience = 2 * BEAT_INTERVAL if state is State.ELSEWHERE else PATIENCE
-                assignment = replace(self._assignment, patience=patience)
+                # One elsewhere has been watched long enough from here.
+                silent = latest(self._owner) if state is State.ELSEWHERE else None
+                assignment = replace(self._assignment, silent=silent)
                 self._process = start(
-                    [sys.executable, "-m", "xrdgen.production.cluster.coordinator_process", assignment.to_json()]
+                    module_command("xrdgen.production.cluster.coordinator_process", assignment.to_json())
                 )
                 self._started = now
         return None
@@ -105,10 +119,12 @@ class Election:
         if state is State.ELSEWHERE:
             self._had_it = False
             self._vacant_since = now
-            latest = beat(self._owner)
-            if latest != self._beat:
-                self._beat, self._silent_since = latest, now
-            return now - self._silent_since >= PATIENCE
+            seen = latest(self._owner), beat(self._owner)
+            self._looks += 1
+            if seen != self._seen:
+                self._seen, self._silent_since, self._looks = seen, now, 0
+            # Of one that stood still itself, a minute may have passed between two looks.
+            return now - self._silent_since >= PATIENCE and self._looks >= PATIENCE_LOOKS
         return self._had_it or now - self._vacant_since >= COURTESY
 
     def _note_end(self, code: int, now: float) -> Verdict | None:
@@ -180,6 +196,8 @@ def produce_joined(
     if spool.stop_requested():
         console.say(f"{spool.path}: was asked to drain; `xrdgen drain {spool.path} --undo` lets production go on")
         return
+    if observe(lease_owner(spool.layout)) in (State.ALIVE, State.ELSEWHERE):
+        check_owner(spool.layout.scheduler_file)
     with stop_on_signals() as stop:
         if factory is CrystalRows:
             compile_once(spool, aloud=True)

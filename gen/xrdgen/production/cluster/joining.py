@@ -14,7 +14,7 @@ from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.spool.spool import Spool
 
 from xrdgen.production.cluster.election import POLL, wait_while
-from xrdgen.production.cluster.rendezvous import Address, find, read_address, security
+from xrdgen.production.cluster.rendezvous import Address, check_owner, find, read_address, security
 from xrdgen.production.cluster.worker_pool import WorkerPool
 
 KNOCK_INTERVAL = 1.0
@@ -44,7 +44,7 @@ def join(spool: Spool, workers: int, scheduler_file: Path | None = None, wait: f
 
     Raises:
         InputError: no producer listens.
-        SpoolError: the certificate of the spool is not ours to read.
+        SpoolError: the producer is another user's, or the certificate of the spool is not ours to read.
         Interrupted: stopped by a signal, or the producer vanished (killed, or its machine unreachable).
 
     """
@@ -52,6 +52,7 @@ def join(spool: Spool, workers: int, scheduler_file: Path | None = None, wait: f
         raise InputError(f"workers {workers}: must be at least 1")
     file = scheduler_file or spool.layout.scheduler_file
     address = _wait_for_address(file, spool, wait)
+    check_owner(file)
     if address.protected:
         security(spool.layout)  # refused here, in one line
     console.say(f"{workers} workers join the production of {spool.path} at {address.address}")

@@ -1,7 +1,8 @@
 """Where a coordinator can be reached, and who may: `control/scheduler.json` and `control/tls.pem` of a spool.
 
-Whoever reaches a Dask scheduler or worker can run code as its user. So one that other machines reach speaks TLS, and
-both sides must show the certificate of the spool: who can read its key (the file's owner) can join, nobody else.
+Whoever reaches a Dask scheduler or worker can run code as its user, and on a machine that many use all of them reach
+what listens on its loopback. So every one speaks TLS, and both sides must show the certificate of the spool: who can
+read its key (the file's owner) can join, nobody else. Where another user has made `tls.pem`, ours is `tls-<uid>.pem`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import datetime
 import ipaddress
 import os
+import pwd
 import secrets
 import socket
 from dataclasses import dataclass
@@ -107,8 +109,38 @@ def read_address(file: Path) -> Address:
 
 
 def key_file(layout: Layout) -> Path:
-    """Return the path of the spool's private key and certificate."""
-    return layout.control / "tls.pem"
+    """Return the path of this user's private key and certificate for a spool."""
+    shared = layout.control / "tls.pem"
+    return shared if _owner(shared) in (None, os.geteuid()) else shared.with_stem(f"tls-{os.geteuid()}")
+
+
+def check_owner(file: Path) -> None:
+    """Refuse a production of another user: its workers run code as that user, and it would run code as ours.
+
+    Raises:
+        SpoolError: another user has put the address there.
+
+    """
+    owner = _owner(file)
+    if owner not in (None, 0, os.geteuid()):
+        raise SpoolError(
+            f"{file}: the production there is of another user ({_user(owner)}); only its own user's workers can join"
+        )
+
+
+def _owner(path: Path) -> int | None:
+    """Return the user whose file this is, None where there is none."""
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return None
+
+
+def _user(number: int | None) -> str:
+    """Return a user's name, where the machine knows it."""
+    with contextlib.suppress(KeyError, TypeError):
+        return pwd.getpwuid(number).pw_name  # type: ignore[arg-type]
+    return f"uid {number}"
 
 
 def security(layout: Layout, *, create: bool = False) -> Any:
@@ -119,22 +151,32 @@ def security(layout: Layout, *, create: bool = False) -> Any:
         create: make the certificate where there is none.
 
     Raises:
-        SpoolError: no certificate, not one's own to read, or readable by others.
+        SpoolError: no certificate, not one's own, or readable by others.
 
     """
     path = key_file(layout)
     if create and not path.exists():
         _make(path)
+        path = key_file(layout)  # another user may have been quicker
+        if not path.exists():
+            _make(path)
     try:
-        mode = path.stat().st_mode & 0o777
+        found = path.stat()
         path.read_bytes()
     except FileNotFoundError:
-        raise SpoolError(f"{path}: no certificate; the producer that listens makes it") from None
+        raise SpoolError(f"{path}: no certificate; the producer makes it") from None
     except PermissionError:
         raise SpoolError(f"{path}: not yours to read; only who can read the spool's key can join") from None
+    mode = found.st_mode & 0o777
+    if found.st_uid != os.geteuid():
+        raise SpoolError(
+            f"{path}: made by {_user(found.st_uid)}, who could run code as you with it; "
+            "remove it (where files belong to another user than who makes them, only `--workers 0` is safe)"
+        )
     if mode & 0o077:
         raise SpoolError(
-            f"{path}: others can read this key (mode {mode:o}); `chmod 600` it, or remove it for a new one"
+            f"{path}: others can read this key (mode {mode:o}); `chmod 600` it, or remove it for a new one; on a file "
+            "system that keeps no modes only `--workers 0` is safe"
         )
     file = str(path)
     distributed: Any = import_module("distributed.security")

@@ -18,6 +18,9 @@ BACK_OFF = (0.5, 60.0)
 HEALTHY = 60.0
 """Seconds after which the end of a worker is not counted with the earlier ones."""
 
+MAX_FAILURES = 8
+"""Ends in a row, each soon after the start, after which a worker is not expected to work any more."""
+
 
 @dataclass(slots=True)
 class _Place:
@@ -27,6 +30,7 @@ class _Place:
     started: float = 0.0
     failures: int = 0
     not_before: float = 0.0
+    code: int = 0
 
 
 class WorkerPool:
@@ -41,7 +45,7 @@ class WorkerPool:
             workers: processes, one shard at a time each.
 
         """
-        self._command = [sys.executable, "-m", "xrdgen.production.cluster.worker_process", str(spool.path), str(file)]
+        self._command = module_command("xrdgen.production.cluster.worker_process", str(spool.path), str(file))
         self._places = [_Place() for _ in range(workers)]
         self._drained = False
         self.look()
@@ -60,6 +64,7 @@ class WorkerPool:
 
     def _note_end(self, place: _Place, code: int, now: float) -> None:
         place.failures = 1 if now - place.started > HEALTHY else place.failures + 1
+        place.code = code
         if place.process is not None:
             end(place.process)
             place.process = None
@@ -75,6 +80,13 @@ class WorkerPool:
                 tell(place.process)
 
     @property
+    def hopeless(self) -> str:
+        """Say how the workers ended if all of them do again and again, soon after they start; empty otherwise."""
+        if min((place.failures for place in self._places), default=0) < MAX_FAILURES:
+            return ""
+        return describe_end(max(self._places, key=lambda place: place.failures).code)
+
+    @property
     def running(self) -> bool:
         """Tell whether a process is left."""
         return any(place.process is not None and place.process.poll() is None for place in self._places)
@@ -85,6 +97,12 @@ class WorkerPool:
         for place in self._places:
             if place.process is not None:
                 end(place.process)
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module as a program, whatever lies in the folder that one happens to be in."""
+    # -P: Python would look for modules there first, and it may be one that other users write to.
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:

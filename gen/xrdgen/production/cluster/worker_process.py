@@ -24,8 +24,8 @@ from xrdcommon.signals import ignore_signals
 from xrdcommon.spool.spool import Spool
 
 from xrdgen.production import shard_task
-from xrdgen.production.cluster.rendezvous import Address, find, security
-from xrdgen.production.cluster.worker_setup import CONFIGURATION, silence
+from xrdgen.production.cluster.rendezvous import Address, check_owner, find, security
+from xrdgen.production.cluster.worker_setup import configure, silence
 
 LOOK_INTERVAL = 0.5
 """Seconds between two looks at the spool for another coordinator."""
@@ -41,8 +41,7 @@ def main() -> None:
     """Work until told to stop."""
     ignore_signals()
     silence()
-    dask_config: Any = import_module("dask.config")
-    dask_config.set(CONFIGURATION)
+    configure()
     asyncio.run(_work(Spool.open(sys.argv[1]), Path(sys.argv[2])))
 
 
@@ -66,7 +65,8 @@ def _listen(drain: asyncio.Event) -> None:
 
 
 def _find(file: Path) -> Address | None:
-    with contextlib.suppress(InputError):  # half a file from a foreign tool; look again
+    with contextlib.suppress(InputError):  # half a file from a foreign tool, or one of another user; look again
+        check_owner(file)
         return find(file)
     return None
 
