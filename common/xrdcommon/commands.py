@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from xrdcommon.console import say
 from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, Interrupted, XrdError
 from xrdcommon.files import NO_SPACE
+from xrdcommon.options import Option, from_file, options_of
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; typer exports only this child of it."""
@@ -36,6 +41,53 @@ def _fill_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def filled_by(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function whose first parameter are options (see `xrdcommon.options`).
+
+    The command has all options of the dataclass, and `--config FILE` for a TOML file of them; what the command line
+    says counts more than the file.
+    """
+    options = options_of(kind)
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(**given: Any) -> None:
+            config = given.pop("config")
+            named = {one.name.replace("-", "_"): given.pop(one.name.replace("-", "_")) for one in options}
+            told = {name: value for name, value in named.items() if value is not None}
+            function(kind(**told) if config is None else from_file(kind, config, told), **given)
+
+        parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        parameters += [_parameter(one) for one in options]
+        parameters.append(
+            inspect.Parameter(
+                "config",
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[Path | None, typer.Option(help="TOML file of these options.", metavar="FILE")],
+            )
+        )
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del command.__wrapped__
+        return command
+
+    return decorate
+
+
+def _parameter(one: Option) -> inspect.Parameter:
+    """Return an option as a parameter of a command; None where it is not given."""
+    said = one.help if one.default in (None, False) else f"{one.help.removesuffix('.')}; {one.default} by default."
+    declared = typer.Option(*one.names, help=said, show_default=False)
+    return inspect.Parameter(
+        one.name.replace("-", "_"),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[one.type | None, declared],
+    )
 
 
 def run(app: typer.Typer, name: str) -> None:

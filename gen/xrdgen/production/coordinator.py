@@ -39,6 +39,27 @@ SHARD_OVERHEAD = 1.06
 """Bytes of a shard over those of its patterns, at most."""
 
 
+def check_watermark(rows: int, n_points: int, marks: Watermarks) -> int:
+    """Return the most bytes that a shard may take.
+
+    Args:
+        rows: of a shard.
+        n_points: of a row.
+        marks: when production is to pause.
+
+    Raises:
+        InputError: the high watermark is below one shard.
+
+    """
+    size = int((rows * (2 * n_points + 512) + 10_240) * SHARD_OVERHEAD)
+    if marks.full(Backlog(), more_shards=1, shard_bytes=size):
+        raise InputError(
+            f"high watermark {format_bytes(marks.high_bytes)}: a shard of {rows} samples needs {format_bytes(size)}; "
+            "raise it, or lower --rows-per-shard for a new spool"
+        )
+    return size
+
+
 class Coordinator:
     """Keeps an executor busy with the shards of one stream."""
 
@@ -80,12 +101,7 @@ class Coordinator:
         self._marks = Watermarks() if marks is None else marks
         self._stop = StopRequest() if stop is None else stop
         rows = int(spool.configuration["rows_per_shard"])
-        self._shard_bytes = int((rows * (2 * spool.grid.n_points + 512) + 10_240) * SHARD_OVERHEAD)
-        if self._marks.full(Backlog(), more_shards=1, shard_bytes=self._shard_bytes):
-            raise InputError(
-                f"high watermark {format_bytes(self._marks.high_bytes)}: a shard of {rows} samples needs "
-                f"{format_bytes(self._shard_bytes)}; raise it, or lower --rows-per-shard for a new spool"
-            )
+        self._shard_bytes = check_watermark(rows, spool.grid.n_points, self._marks)
         self._plan = Plan(spool, stream.number, rows, samples)
         self._announcement = Announcement(stream, samples, self._marks)
         self._again: list[ShardOrder] = []

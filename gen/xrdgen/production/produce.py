@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xrdcommon import console
@@ -23,6 +23,7 @@ from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
+from xrdgen.production.options import LOCAL, SampleOptions
 from xrdgen.production.shard_task import RowFactory
 from xrdgen.samples.compiling import compile_once
 from xrdgen.samples.config import ROWS_PER_SHARD, STATISTICS_FILE, ProductionConfig
@@ -31,33 +32,10 @@ from xrdgen.samples.rows import CrystalRows
 
 DEFAULT_STATISTICS = "embedded:statistics"
 
-LOCAL = "127.0.0.1"
-"""Interface of a scheduler that this machine alone can reach."""
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
+@dataclass(frozen=True, kw_only=True)
+class Asked(SampleOptions):
     """What the user asked for; None leaves it to the spool, or to the defaults of a new one."""
-
-    seed: int | None = None
-    statistics: str | None = None
-    preset: str | None = None
-    crystals: str | None = None
-    space_groups: str | None = None
-    verification: str | None = None
-    engine: str | None = None
-    ordering: str | None = None
-    rows_per_shard: int | None = None
-    two_theta_min: float | None = None
-    two_theta_max: float | None = None
-    step: float | None = None
-    wavelength: float | None = None
-    min_structures: int | None = None
-
-    def options(self) -> list[str]:
-        """Return it as options of `xrdgen produce`."""
-        asked = ((item.name.replace("_", "-"), getattr(self, item.name)) for item in fields(self))
-        return [f"--{name}={value}" for name, value in asked if value is not None]
 
     def apply(self, configuration: ProductionConfig) -> ProductionConfig:
         """Return a configuration with all that was asked for, but for the statistics."""
@@ -103,6 +81,20 @@ class Asked:
         return simulation, generator
 
 
+def check_asked(path: Path, asked: Asked) -> tuple[int, int]:
+    """Make sure that `open_spool` could do what is asked, and make nothing; return rows of a shard, points of a row.
+
+    Raises:
+        SpoolError, XrdError: as `open_spool`.
+
+    """
+    if (path / "spool.json").exists():
+        spool = _going_on(path, asked)
+        return int(spool.configuration["rows_per_shard"]), spool.grid.n_points
+    new, _ = _new(path, asked)
+    return new.rows_per_shard, new.simulation.grid.n_points
+
+
 def open_spool(path: Path, asked: Asked) -> Spool:
     """Go on with the spool that is there, or make one.
 
@@ -111,17 +103,31 @@ def open_spool(path: Path, asked: Asked) -> Spool:
         XrdError: wrong values, missing statistics.
 
     """
-    if asked.seed is not None and not 0 <= asked.seed < 1 << 64:
-        raise InputError(f"seed {asked.seed}: must be 0 to 2^64 - 1")
     if (path / "spool.json").exists():
-        spool = Spool.open(path)
-        made_with = ProductionConfig.from_dict(spool.configuration)
-        configuration = asked.apply(made_with).to_dict()
-        if asked.statistics is not None:
-            configuration["statistics_sha256"] = sha256_file(embedded.resolve(asked.statistics))
-        spool.check(configuration, asked.seed, made_with.to_dict())
+        spool = _going_on(path, asked)
         console.say(f"{spool.path}: going on with the spool made there (seed {spool.root_seed})")
         return spool
+    configuration, statistics = _new(path, asked)
+    spool = Spool.create(path, configuration.to_dict(), asked.seed, {STATISTICS_FILE: statistics})
+    console.say(f"{spool.path}: new spool, {len(spool.classes)} space groups, {spool.grid}, seed {spool.root_seed}")
+    return spool
+
+
+def _going_on(path: Path, asked: Asked) -> Spool:
+    """Return the spool that is there, made with what is asked for."""
+    _check_seed(asked)
+    spool = Spool.open(path)
+    made_with = ProductionConfig.from_dict(spool.configuration)
+    configuration = asked.apply(made_with).to_dict()
+    if asked.statistics is not None:
+        configuration["statistics_sha256"] = sha256_file(embedded.resolve(asked.statistics))
+    spool.check(configuration, asked.seed, made_with.to_dict())
+    return spool
+
+
+def _new(path: Path, asked: Asked) -> tuple[ProductionConfig, Path]:
+    """Return the configuration of a spool that is to be made, and its statistics."""
+    _check_seed(asked)
     Spool.check_folder(path)
     statistics = embedded.resolve(DEFAULT_STATISTICS if asked.statistics is None else asked.statistics)
     if not statistics.is_file():
@@ -135,9 +141,12 @@ def open_spool(path: Path, asked: Asked) -> Spool:
         rows_per_shard=ROWS_PER_SHARD if asked.rows_per_shard is None else asked.rows_per_shard,
         engine="fast" if asked.engine is None else asked.engine,
     )
-    spool = Spool.create(path, new.to_dict(), asked.seed, {STATISTICS_FILE: statistics})
-    console.say(f"{spool.path}: new spool, {len(spool.classes)} space groups, {spool.grid}, seed {spool.root_seed}")
-    return spool
+    return new, statistics
+
+
+def _check_seed(asked: Asked) -> None:
+    if asked.seed is not None and not 0 <= asked.seed < 1 << 64:
+        raise InputError(f"seed {asked.seed}: must be 0 to 2^64 - 1")
 
 
 def cores() -> int:

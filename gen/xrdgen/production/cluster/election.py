@@ -39,6 +39,7 @@ from xrdgen.production.cluster.worker_pool import (
     start,
     tell,
 )
+from xrdgen.production.options import EVERYWHERE
 from xrdgen.production.produce import check_amounts, local_workers
 from xrdgen.production.shard_task import RowFactory
 from xrdgen.samples.compiling import compile_once
@@ -52,9 +53,6 @@ LOOK_INTERVAL = 1.0
 
 LONGEST_SHARD = 600.0
 """Seconds that a draining task may take for the shards under way."""
-
-EVERYWHERE = "0.0.0.0"
-"""Interface of a coordinator that tasks on other machines join."""
 
 COURTESY = 3.0
 """Seconds by which the task whose coordinator died may be the first to start another."""
