@@ -146,10 +146,8 @@ def test_a_killed_task_takes_its_coordinator_along(tmp_path: Path, start_toy: St
 
 
 @pytest.mark.slow
-def test_the_loss_of_the_coordinators_machine_costs_little_more_than_a_minute(
-    tmp_path: Path, start_toy: StartToy
-) -> None:
-    """Coordinator and stream are watched for one minute, not one after the other."""
+def test_the_loss_of_the_coordinators_machine_is_waited_for_once(tmp_path: Path, start_toy: StartToy) -> None:
+    """Coordinator and stream are one process, watched once: a minute, here 20 s, and not twice that and more."""
     if subprocess.run(["unshare", "--uts", "hostname", "lost"], capture_output=True, check=False).returncode:
         pytest.skip("cannot give a process another host name here (needs root)")
     from toy_production import configuration
@@ -157,7 +155,9 @@ def test_the_loss_of_the_coordinators_machine_costs_little_more_than_a_minute(
     path = tmp_path / "spool"
     Spool.create(path, configuration(), 7)
     program = [sys.executable, configuration.__code__.co_filename, str(path), "--workers", "1", "--join"]
-    environment = os.environ | {"TOY_SECONDS_PER_BLOCK": "0.2"}
+    short = {"SOAK_PATIENCE": "20", "TOY_SECONDS_PER_BLOCK": "0.2"}
+    folders = [str(Path(__file__).parents[2] / "soak" / "patience"), str(Path(__file__).parent / "support")]
+    environment = os.environ | short | {"PYTHONPATH": os.pathsep.join(folders)}
     lost = subprocess.Popen(
         ["unshare", "--uts", "sh", "-c", 'hostname lost; exec "$@"', "sh", *program],
         env=environment,
@@ -166,7 +166,7 @@ def test_the_loss_of_the_coordinators_machine_costs_little_more_than_a_minute(
     )
     try:
         wait_for(lambda: ready(path))
-        task = start_toy(path, "--workers", 1, "--join", TOY_SECONDS_PER_BLOCK=0.2)
+        task = start_toy(path, "--workers", 1, "--join", **short, PYTHONPATH=os.pathsep.join(folders))
         wait_for(lambda: children(task, "worker_process"))
         time.sleep(6.0)  # a beat was seen, a worker is connected
         assert not children(task, "coordinator_process")
@@ -180,7 +180,7 @@ def test_the_loss_of_the_coordinators_machine_costs_little_more_than_a_minute(
     wait_for(lambda: coordinator(path) != pid)
     before = set(ready(path))
     wait_for(lambda: set(ready(path)) - before)
-    assert time.monotonic() - begin < 75.0
+    assert 15.0 < time.monotonic() - begin < 40.0
     task.send_signal(signal.SIGTERM)
     task.communicate(timeout=60)
     check(path)

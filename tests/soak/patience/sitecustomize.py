@@ -12,13 +12,12 @@ import os
 def shorten(patience: float) -> None:
     """Change the constant for modules that import it later, and the default arguments that hold it already."""
     from xrdcommon.spool import lease
-    from xrdcommon.spool.consumer import Consumer
-    from xrdcommon.spool.spool import Spool
+    from xrdcommon.spool.consumer import Consumer, start_consumer
 
     lease.PATIENCE = patience
     from xrdcommon.spool.producer import Stream
 
-    for function in (lease.Lease.acquire, Stream.open, Stream.adopt, Consumer.start, Spool.consumer):
+    for function in (lease.Lease.acquire, Stream.open, Stream.adopt, Consumer.start, start_consumer):
         plain = getattr(function, "__func__", function)
         assert "patience" in plain.__kwdefaults__, plain
         plain.__kwdefaults__["patience"] = patience
