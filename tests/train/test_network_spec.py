@@ -131,7 +131,7 @@ def test_network_on_an_axis_of_its_own(tmp_path: Path, make_fixed_set: Any, make
     spool = make_spool(grid=Grid(10.0, 40.0, 0.01), shards=2, rows=96)
     wider = make_fixed_set("wider.zarr", n=24, grid=Grid(5.0, 50.0, 0.01))
     run = tmp_path / "run"
-    results = fit(small(spool.path, run, model="resnet-10-measured", tests=(f"wider={wider}",), samples=192))
+    results = fit(small(spool.path, run, model="patch-resnet-measured", tests=(f"wider={wider}",), samples=192))
     assert results["wider"]["n"] == 24
     loaded = load_run(run, CPU)
     assert loaded.grid == Grid(10.0, 40.0, 0.02)
@@ -150,7 +150,7 @@ def test_network_on_an_axis_of_its_own(tmp_path: Path, make_fixed_set: Any, make
 def test_masked_training_goes_on_exactly(tmp_path: Path, make_fixed_set: Any) -> None:
     """What is hidden depends on the number of the sample alone, so a stop in between changes nothing."""
     run = tmp_path / "run"
-    asked = small(make_fixed_set(grid=Grid(5.0, 30.0, 0.05)), run, model="resnet-10-measured", samples=128)
+    asked = small(make_fixed_set(grid=Grid(5.0, 30.0, 0.05)), run, model="patch-resnet-measured", samples=128)
     fit(asked)
     assert load_run(run, CPU).config.recipe["mask"] == {"share": 0.5, "ends": 0.3, "gap": 0.1}
     first, last = checkpoint.checkpoints(run / "checkpoints")

@@ -16,15 +16,20 @@ from xrdcommon.space_groups import check_group
 
 from xrdtrain.inputs.spec import InputSpec
 from xrdtrain.models.park import Park, ParkSettings
+from xrdtrain.models.patch_resnet import PatchResNet, PatchResNetSettings
 from xrdtrain.models.resnet import ResNet, ResNetSettings
 
 FORMAT: Final = 1
 FILE: Final = "network.json"
 
-Architecture = ParkSettings | ResNetSettings
-Network = Park | ResNet
+Architecture = ParkSettings | PatchResNetSettings | ResNetSettings
+Network = Park | PatchResNet | ResNet
 
-_KINDS: Final[dict[str, type[ParkSettings] | type[ResNetSettings]]] = {"park": ParkSettings, "resnet": ResNetSettings}
+_KINDS: Final[dict[str, type[Architecture]]] = {
+    "park": ParkSettings,
+    "patch-resnet": PatchResNetSettings,
+    "resnet": ResNetSettings,
+}
 
 
 def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:
@@ -74,6 +79,8 @@ def make_network(
         raise InputError(f"{n_classes} classes: a classifier needs at least two space groups")
     if isinstance(architecture, ParkSettings):
         return Park(architecture, n_points, n_classes, n_channels=n_channels, dropout=dropout)
+    if isinstance(architecture, PatchResNetSettings):
+        return PatchResNet(architecture, n_points, n_classes, n_channels=n_channels)
     return ResNet(architecture, n_points, n_classes, n_channels=n_channels)
 
 
