@@ -8,7 +8,6 @@ from torch.nn import functional
 from xrdtrain.models import build, get_preset
 from xrdtrain.models.patch_resnet import EPSILON, ConvNorm, PatchResNet, PatchResNetSettings, PatternNorm
 
-
 SHAPES = [(17, 5, 1), (17, 5, 4), (5, 5, 1), (2, 5, 1), (3, 5, 4), (1, 5, 1)]
 
 
