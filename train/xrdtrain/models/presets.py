@@ -193,8 +193,8 @@ PRESETS = {
         _resnet("resnet-101", (3, 4, 23, 3), bottleneck=True),
         _small("resnet-10-small", replace(_RESIDUAL_10, width=32, **_CPU), 3e-3),
         _small("resnet-10-middle", replace(_RESIDUAL_10, width=64, **_CPU), 2e-3),
-        # with 110 CPU seconds of a core with AMX: 49 % of fresh samples right, where resnet-10-small with a ReLU after its
-        # dense layer gets 40 % (18.8 and 15.5 % of the embedded real structures)
+        # With 110 CPU seconds of a core with AMX, 49 % of fresh samples right, where resnet-10-small with a ReLU after
+        # its dense layer gets 40 % (18.8 and 15.5 % of the embedded real structures).
         _small("patch-resnet", PatchResNetSettings(), 3e-3),
         _measured("patch-resnet-measured", 3e-3),
     )
