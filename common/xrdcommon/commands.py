@@ -7,18 +7,39 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from xrdcommon.console import say
+from xrdcommon.console import emit, say
 from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, Interrupted, XrdError
 from xrdcommon.files import NO_SPACE
 from xrdcommon.options import Option, from_file, options_of
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; typer exports only this child of it."""
+
+
+def _show_version(context: typer.Context, asked: bool) -> None:
+    """Print name and version, and end the command."""
+    if asked:
+        emit(f"{context.find_root().info_name} {version('xrdstream')}")
+        raise typer.Exit
+
+
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def add_version(app: typer.Typer) -> None:
+    """Give a command-line application the option --version."""
+    app.callback()(_options)
 
 
 def _usage_line(error: typer.BadParameter) -> str:

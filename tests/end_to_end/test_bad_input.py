@@ -57,6 +57,8 @@ CASES = {
     "xrdgen structures split few.parquet --out o --by unseen": "--by unseen and --statistics FILE belong together",
     "xrdgen structures split few.parquet --out o --by unseen --statistics afile": "afile: not a statistics file",
     "xrdgen structures split nosites.parquet --out o": "nosites.parquet: column sites missing",
+    "xrdgen structures split group231.parquet --out o": r"row 2 \(.*\): space group 231 is not one of",
+    "xrdgen structures split nogroup.parquet --out o": r"nogroup.parquet, row 2 \(.*\): space group .* is not one of",
     "xrdgen structures split norows.parquet --out o": "0 units cannot be parted",
     "xrdgen structures split empty --out o": "empty: a folder; expected a structure table",
     "xrdgen structures split parts/train.parquet --out parts": "parts/train.parquet: read and to be written at once",
@@ -66,6 +68,8 @@ CASES = {
     "xrdgen statistics build few.parquet --out afile/x.npz": "afile: File exists",
     "xrdgen statistics build --out o.npz": "nothing to count; give structure tables",
     "xrdgen statistics build nosites.parquet --out o.npz": "column sites missing",
+    "xrdgen statistics build group231.parquet --out o.npz": r"row 2 \(.*\): space group 231 is not one of 1 to 230",
+    "xrdgen statistics build nogroup.parquet --out o.npz": r"row 2 \(.*\): space group .* is not one of 1 to 230",
     "xrdgen statistics build norows.parquet --out o.npz": "none of 0 structures counts",
     "xrdgen statistics build few.parquet --out o.npz --max-volume nan": "max_volume nan: must be positive",
     "xrdgen statistics build few.parquet --out o.npz --max-sites 0": "max_sites 0: must be at least 1",
@@ -76,7 +80,8 @@ CASES = {
     "xrdgen statistics show format99.npz": r"format 99, this version reads format \d+; build them again",
     "xrdgen statistics show --space-group 231": "space group 231: must be 1 to 230",
     # sample
-    "xrdgen sample -n 0": "-n 0: must be at least 1",
+    "xrdgen sample -n 0": "-n 0: must be 1 to 100000",
+    "xrdgen sample -n 99999999999": "-n 99999999999: must be 1 to 100000; `xrdgen produce` makes more",
     "xrdgen sample -n nan": "Invalid value for '-n'",
     "xrdgen sample --seed -1": "--seed -1: must be 0 to",
     "xrdgen sample --space-group 231": "space group 231: must be 1 to 230",
@@ -100,6 +105,7 @@ CASES = {
     "xrdgen simulate good.cif --step nan": r"grid \(5.0, 90.0, nan\): not finite",
     "xrdgen simulate good.cif --step 1e-12": "more than 1000000; take a larger step",
     "xrdgen simulate good.cif --two-theta-max 190": "need 0 < min < max < 180",
+    "xrdgen simulate nothere.cif --plot p.bmp": "p.bmp: plots are written as .png",
     "xrdgen simulate good.cif --plot o.abc": "plots are written as .png",
     "xrdgen simulate good.cif --out empty": r"empty: cannot be written \(Is a directory\)",
     "xrdgen simulate good.cif --out afile/o.xy": "afile: cannot be written",
@@ -197,6 +203,7 @@ CASES = {
     "xrdtrain predict run flipped.zarr": "flipped.zarr: damaged patterns",
     "xrdtrain report thesis": "thesis: not a run folder",
     "xrdtrain report run --test nope": "no evaluation of a test set 'nope'",
+    "xrdtrain report nothere --out x.pdf": "x.pdf: a report is written as HTML; choose a name that ends in .html",
     "xrdtrain report run --out empty": "empty: is a folder",
     "xrdtrain report run --out afile/o.html": "afile: File exists",
 }
@@ -221,6 +228,10 @@ def world(real_rows: pd.DataFrame, cif_texts: list[str], tmp_path_factory: pytes
     shutil.copy(path / "few.parquet", path / "parts" / "train.parquet")
     real_rows.drop(columns=["sites"]).to_parquet(path / "nosites.parquet")
     real_rows.head(0).to_parquet(path / "norows.parquet")
+    for name, group in (("nogroup", None), ("group231", 231)):
+        wrong = real_rows.astype({"space_group": "Int64"})
+        wrong.loc[wrong.index[2], "space_group"] = group
+        wrong.to_parquet(path / f"{name}.parquet")
 
     build_statistics([path / "few.parquet"]).save(path / "few.npz")
     whole = Statistics.load("embedded:statistics")

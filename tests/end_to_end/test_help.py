@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -43,6 +44,21 @@ def test_help_has_an_example(call: Any, path: tuple[str, ...]) -> None:
     assert (done.code, done.err) == (0, "")
     _, _, example = done.out.partition("Example")
     assert " ".join(path) in example
+
+
+@pytest.mark.parametrize("command", ["xrdgen", "xrdtrain"])
+def test_version_and_completion(call: Any, command: str) -> None:
+    assert call(command, "--version").out == f"{command} {version('xrdstream')}\n"
+    assert "--install-completion" in call(command, "--help").out
+
+
+def test_choices_are_shown(call: Any) -> None:
+    from xrdgen.crystals.settings import ORDERINGS, PRESETS
+    from xrdgen.samples.config import ENGINES
+
+    shown = call("xrdgen", "sample", "--help").out
+    for option, choices in (("crystals", PRESETS), ("engine", ENGINES), ("ordering", ORDERINGS)):
+        assert f"--{option} {'|'.join(choices)}" in shown
 
 
 @pytest.mark.parametrize("path", [("xrdgen",), ("xrdtrain",), ("xrdgen", "structures"), ("xrdgen", "statistics")])

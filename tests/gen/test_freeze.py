@@ -215,8 +215,8 @@ def test_large_crystals_are_left_out_when_asked(tmp_path: Path) -> None:
     assert some.ids == ["AMCSD:halite", "AMCSD:rutile", "AMCSD:below"]
     assert some.attributes["limits"] == {"max_volume": 7000.0, "max_sites": None}
     assert "not below --max-volume 7000" in rejected_path(some.path).read_text()
-    with pytest.raises(InputError, match=r"2 sites .* not below --max-sites 2"):
-        freeze_table(tmp_path / "table.parquet", tmp_path / "none.zarr", SETTINGS, limits=Limits(max_sites=2))
+    with pytest.raises(InputError, match=r"2 sites .* more than --max-sites 1"):
+        freeze_table(tmp_path / "table.parquet", tmp_path / "none.zarr", SETTINGS, limits=Limits(max_sites=1))
     assert not partial_path(tmp_path / "none.zarr").exists()
     for limits in ({"max_volume": 0.0}, {"max_volume": float("nan")}, {"max_sites": 0}):
         with pytest.raises(InputError, match="must be"):

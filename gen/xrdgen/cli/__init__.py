@@ -29,6 +29,7 @@ for _name in _GROUPS:
 for _module, _functions in _COMMANDS.items():
     for _function in _functions:
         app.command(_function)(getattr(import_module(f"xrdgen.cli.{_module}"), _function))
+commands.add_version(app)
 
 
 def main() -> None:

@@ -14,24 +14,38 @@ if TYPE_CHECKING:
 
     from xrdgen.crystal import Crystal
 
+MOST = 100_000
+"""Crystals of one call; all of them are kept in memory."""
+
 
 def sample(
     n: Annotated[int, typer.Option("-n", "--number", help="How many crystals.")] = 10,
     space_group: Annotated[
-        str, typer.Option(help="natural (frequencies of the statistics), uniform, or numbers such as 14 or 2,195-230.")
+        str,
+        typer.Option(
+            "--space-groups",
+            "--space-group",
+            metavar="natural|uniform|LIST",
+            help="Frequencies of the statistics, equal ones, or groups such as 14 or 2,195-230.",
+        ),
     ] = "natural",
     seed: Annotated[int, typer.Option(help="The same seed gives the same crystals.")] = 0,
     statistics: Annotated[str, typer.Option(help="Statistics file, or embedded:statistics.")] = "embedded:statistics",
     out: Annotated[Path | None, typer.Option(help="CIF to write: X.cif, or X-1.cif, X-2.cif ... for several.")] = None,
     kind: Annotated[
-        str, typer.Option("--crystals", help="paper, or improved: volumes and lattices closer to real ones.")
+        str,
+        typer.Option(
+            "--crystals", metavar="paper|improved", help="improved: volumes and lattices closer to real ones."
+        ),
     ] = "paper",
     min_structures: Annotated[int, typer.Option(help="Leave out groups with fewer structures.")] = 50,
     engine: Annotated[
-        str, typer.Option(help="fast, or reference: pyxtal and spglib; the same crystals, slowly.")
+        str,
+        typer.Option(metavar="fast|reference", help="reference: pyxtal and spglib; the same crystals, slowly."),
     ] = "fast",
     ordering: Annotated[
-        str, typer.Option(help="none, or soft-spheres: atoms too close together are moved apart.")
+        str,
+        typer.Option(metavar="none|soft-spheres", help="soft-spheres: atoms too close together are moved apart."),
     ] = "none",
     spool: Annotated[Path | None, typer.Option(help="Draw a sample of this spool again; with --identity.")] = None,
     identity: Annotated[str | None, typer.Option(help="RUN:PRODUCER:SHARD:INDEX of that sample.")] = None,
@@ -43,7 +57,7 @@ def sample(
 
     \b
     Example:
-      xrdgen sample -n 3 --space-group 14,62,225 --out crystals.cif
+      xrdgen sample -n 3 --space-groups 14,62,225 --out crystals.cif
       xrdgen sample --spool spool --identity 000000000000002a:0:17:5 --out crystal.cif
     """
     from xrdcommon.files import check_output
@@ -60,8 +74,8 @@ def sample(
 
     if (spool is None) != (identity is None):
         raise InputError("--spool and --identity belong together: the spool says how its samples were drawn")
-    if n < 1:
-        raise InputError(f"-n {n}: must be at least 1")
+    if not 1 <= n <= MOST:
+        raise InputError(f"-n {n}: must be 1 to {MOST}; `xrdgen produce` makes more")
     if not 0 <= seed < 2**64:
         raise InputError(f"--seed {seed}: must be 0 to 2^64 - 1")
     if engine not in ENGINES:

@@ -24,7 +24,10 @@ def simulate(
     wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
     b_iso: Annotated[float, typer.Option(help="Displacement parameter B = 8 pi^2 U of all atoms, Å^2.")] = 0.0,
     displacement: Annotated[
-        str, typer.Option(help="Displacement parameters: cif takes those of the file, none none, a number is B (Å^2).")
+        str,
+        typer.Option(
+            metavar="none|cif|B", help="Displacement parameters: none, those of the file, or B of all atoms in Å^2."
+        ),
     ] = "none",
     two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
     two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
@@ -48,8 +51,11 @@ def simulate(
     from xrdcommon.grid import Grid
 
     from xrdgen.diffraction.cif_input import displacement_of, read_crystals
+    from xrdgen.diffraction.output import check_plot_name
     from xrdgen.diffraction.report import simulate_files
 
+    if plot is not None:
+        check_plot_name(plot)
     grid = Grid(two_theta_min, two_theta_max, step)
     asked = displacement_of(displacement)
     crystals = [crystal for path in files for crystal in read_crystals(path, b_iso=b_iso, displacement=asked)]

@@ -13,7 +13,12 @@ from xrdgen.freezing.variants import Variant
 def freeze(
     table: Annotated[str, typer.Argument(help="Structure table (parquet), or embedded:amcsd.")],
     out: Annotated[Path, typer.Option(help="Folder of the fixed set to make (Zarr).")],
-    sizes: Annotated[int, typer.Option(help="Crystallite sizes, and so diffractograms, a crystal.")] = 1,
+    sizes: Annotated[
+        int,
+        typer.Option(
+            "--sizes-per-crystal", "--sizes", help="Crystallite sizes, and so diffractograms, of every crystal."
+        ),
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the crystallite sizes.")] = 0,
     two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
     two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
@@ -26,7 +31,7 @@ def freeze(
     ] = None,
     max_sites: Annotated[
         int | None,
-        typer.Option(help="Leave out crystals with this many sites of the asymmetric unit or more; the paper: 100."),
+        typer.Option(help="Leave out crystals with more sites in the asymmetric unit; the paper: 99. Default: none."),
     ] = None,
     randomise: Annotated[
         Variant | None,
@@ -49,7 +54,7 @@ def freeze(
     workers. Killed or stopped, the same command goes on where it was; until then all is in OUT.partial.
 
     Everything in the table is kept unless --max-volume or --max-sites is given: the paper leaves out cells of
-    7000 Å^3 or more and crystals with 100 sites or more, of its real structures too.
+    7000 Å^3 or more and crystals with more than 99 sites, of its real structures too.
 
     --randomise makes the paper's randomised sets (section 3.3): four sets of one seed hold the same crystals and
     differ in what was drawn anew. The lattice variant keeps each crystal's volume. A crystal in which spglib does not
@@ -58,8 +63,8 @@ def freeze(
     \b
     Example:
       xrdgen freeze parts/test.parquet --out test.zarr
-      xrdgen freeze embedded:amcsd --out amcsd.zarr --sizes 2 --step 0.04
-      xrdgen freeze icsd/test.parquet --out icsd-test.zarr --max-volume 7000 --max-sites 100 --workers 16
+      xrdgen freeze embedded:amcsd --out amcsd.zarr --sizes-per-crystal 2 --step 0.04
+      xrdgen freeze icsd/test.parquet --out icsd-test.zarr --max-volume 7000 --max-sites 99 --workers 16
       xrdgen freeze parts/test.parquet --out test-both.zarr --randomise both
     """
     from xrdcommon import console

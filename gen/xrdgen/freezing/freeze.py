@@ -75,7 +75,7 @@ class Rejection:
     source: str
     id: str
     formula: str
-    space_group: int
+    space_group: int | None
     reason: str
 
 
@@ -119,11 +119,14 @@ def _write_rejections(path: Path, rejections: list[Rejection]) -> None:
 
 def _rejections(table: pd.DataFrame, faults: Faults) -> list[Rejection]:
     """Return the rows left out as they are listed."""
+    import pandas as pd
+
     rejections = []
     for row, reason in sorted(faults.items()):
         entry = table.iloc[row]
         source, name, formula = (str(entry[column]) for column in ("source", "id", "formula"))
-        rejections.append(Rejection(row, source, name, formula, int(entry["space_group"]), reason))
+        group = None if pd.isna(entry["space_group"]) else int(entry["space_group"])
+        rejections.append(Rejection(row, source, name, formula, group, reason))
     return rejections
 
 
@@ -329,7 +332,7 @@ def freeze_table(
     if workers < 0:
         raise InputError(f"workers {workers}: must not be negative")
     check_writable(out, overwrite=overwrite)
-    table = read_table(table_path)
+    table = read_table(table_path, any_group=True)
     if table.empty:
         raise InputError(f"{table_path}: a table without structures; import some with `xrdgen structures import`")
     limits = limits or Limits()

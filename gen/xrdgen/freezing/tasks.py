@@ -46,11 +46,11 @@ OUTCOME_DTYPE: Final = np.dtype([("sample", SAMPLE_DTYPE), ("id", "u1", (ID_BYTE
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Crystals to leave out (paper, 2.4: 7000 Å^3 and 100 sites); None leaves none out.
+    """Crystals to leave out (paper, 2.4: from 7000 Å^3 and from 100 sites on); None leaves none out.
 
     Attributes:
         max_volume: of the conventional cell, Å^3; crystals at or above it are left out.
-        max_sites: of the asymmetric unit; crystals with as many or more are left out.
+        max_sites: of the asymmetric unit; crystals with more are left out.
 
     """
 
@@ -77,8 +77,8 @@ class Limits:
         """
         if self.max_volume is not None and crystal.volume >= self.max_volume:
             raise InputError(f"cell of {crystal.volume:.6g} Å^3: not below --max-volume {self.max_volume:g}")
-        if self.max_sites is not None and crystal.n_sites >= self.max_sites:
-            raise InputError(f"{crystal.n_sites} sites in the asymmetric unit: not below --max-sites {self.max_sites}")
+        if self.max_sites is not None and crystal.n_sites > self.max_sites:
+            raise InputError(f"{crystal.n_sites} sites in the asymmetric unit: more than --max-sites {self.max_sites}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import atomic_writer
+from xrdcommon.space_groups import N_GROUPS
 
 from xrdgen.crystal import Crystal
 from xrdgen.elements import atomic_number
@@ -72,12 +73,17 @@ _OPTIONAL = ("citation", "reference", "symprec", "n_elements", "remarks")
 """Columns that older tables do not have."""
 
 
-def read_table(path: Path | str) -> pd.DataFrame:
+def read_table(path: Path | str, *, any_group: bool = False) -> pd.DataFrame:
     """Read a structure table; `embedded:amcsd` names the one shipped with the package.
+
+    Args:
+        path: of the table.
+        any_group: take rows whose space group is missing or none, too; `crystal_of` refuses each of them.
 
     Raises:
         MissingFileError: there is no such file.
-        FormatError: not a table of this kind; the message names the columns it lacks.
+        FormatError: not a table of this kind; the message names the columns it lacks, or the first row whose space
+            group is none.
 
     """
     import pandas as pd
@@ -107,9 +113,31 @@ def read_table(path: Path | str) -> pd.DataFrame:
             "make a structure table with `xrdgen structures import`"
         )
     table = _typed(pd.read_parquet(file))
+    if not any_group:
+        _check_groups(file, table)
     if "remarks" not in table:
         table["remarks"] = None
     return table.astype({"remarks": table["id"].dtype})
+
+
+def _check_groups(file: Path, table: pd.DataFrame) -> None:
+    """Refuse rows whose space group is none.
+
+    Raises:
+        FormatError: missing, not a whole number, or outside 1 to 230; the message names the first such row.
+
+    """
+    import pandas as pd
+
+    found = pd.to_numeric(table["space_group"], errors="coerce").astype("float64")
+    wrong = np.flatnonzero(~(found.between(1, N_GROUPS) & (found % 1 == 0)).to_numpy())
+    if len(wrong):
+        row = int(wrong[0])
+        raise FormatError(
+            f"{file}, row {row} ({table['id'].iloc[row]}): space group {table['space_group'].iloc[row]} is not one of "
+            f"1 to {N_GROUPS}{f' (as in {len(wrong) - 1} more rows)' if len(wrong) > 1 else ''}; import the structures "
+            "again, or remove what is wrong"
+        )
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -194,6 +222,9 @@ def crystal_of(row: Any) -> Crystal:
         InputError: the row's sites cannot be read.
 
     """
+    group = row["space_group"]
+    if not isinstance(group, int | float | np.integer | np.floating) or group % 1 != 0:
+        raise InputError(f"structure {row.get('id', '?')}: space group {group}: must be 1 to {N_GROUPS}")
     try:
         sites = json.loads(row["sites"])
         records = [
@@ -205,12 +236,12 @@ def crystal_of(row: Any) -> Crystal:
         raise InputError(f"structure {row.get('id', '?')}: column sites cannot be read ({error})") from error
     if not records:
         raise InputError(f"structure {row.get('id', '?')}: no sites")
-    positions, numbers, occupancies, letters, site_numbers = zip(*records, strict=True)
+    positions, elements, occupancies, letters, site_numbers = zip(*records, strict=True)
     return Crystal(
-        space_group=int(row["space_group"]),
+        space_group=int(group),
         cell=np.array([row[name] for name in CELL_COLUMNS], dtype=np.float64),
         positions=np.array(positions, dtype=np.float64),
-        atomic_numbers=np.array(numbers, dtype=np.int64),
+        atomic_numbers=np.array(elements, dtype=np.int64),
         occupancies=np.array(occupancies, dtype=np.float64),
         letters=np.array(letters, dtype=np.int64),
         sites=np.array(site_numbers, dtype=np.int64),

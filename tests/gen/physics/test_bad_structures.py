@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from xrdgen.cli import main
 from xrdgen.freezing.freeze import rejected_path
-from xrdgen.structures.table import read_table, table_of, write_table
+from xrdgen.structures.table import read_table, table_of
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -146,6 +146,7 @@ BAD_ROWS = {
     "zero volume": (row("", a=0.0, b=0.0, c=0.0), "no volume"),
     "NaN cell": (row("", a=float("nan")), "finite"),
     "group": (row("", space_group=231), "space group 231: must be 1 to 230"),
+    "no group": (row(""), "space group .*: must be 1 to 230"),
     "element": (row("", [{**SITES[0], "species": {"Lr": 1.0}}]), "no form factor for Lr"),
     "no element": (row("", [{**SITES[0], "species": {"Qq": 1.0}}]), "element 'Qq'"),
     "letter": (row("", [{**SITES[0], "letter": "!"}]), "Wyckoff letter '!'"),
@@ -158,7 +159,9 @@ def test_freeze_lists_bad_rows_and_keeps_the_others(
 ) -> None:
     table, out = tmp_path / "t.parquet", tmp_path / "set.zarr"
     bad = [{**entry, "id": name} for name, (entry, _) in BAD_ROWS.items()]
-    write_table(table, table_of([*bad, row("good")]))
+    rows = table_of([*bad, row("good")]).astype({"space_group": "Int64"})
+    rows.loc[rows["id"] == "no group", "space_group"] = None
+    rows.to_parquet(table)
     command = ["xrdgen", "freeze", str(table), "--out", str(out), "--step", "0.05", "--workers", "0", "--json"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stop:

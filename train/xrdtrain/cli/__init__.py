@@ -14,12 +14,12 @@ from xrdtrain.cli.study import study
 app = typer.Typer(
     help="Train networks on streamed diffractograms, measure them, predict space groups.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 for command in (fit, evaluate, predict, report, study, models):
     app.command()(command)
+commands.add_version(app)
 
 
 def main() -> None:

@@ -231,14 +231,16 @@ def write_report(run_path: Path, out: Path | None = None, test_name: str | None 
 
     Raises:
         MissingFileError: there is no such folder.
-        InputError: the folder is no run, or has no evaluation of the test set asked for.
+        InputError: the folder is no run, or has no evaluation of the test set asked for; `out` is not a name for HTML.
         FormatError: one of its files is damaged.
         DiskFullError: no space left.
 
     """
-    content = render(read_run(run_path), test_name)
     path = out if out is not None else run_path / "report.html"
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name the HTML file to write")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{path}: a report is written as HTML; choose a name that ends in .html")
+    content = render(read_run(run_path), test_name)
     write_bytes(path, content.encode())
     return path
