@@ -26,6 +26,9 @@ PATIENCE = timedelta(minutes=30)
 at once, because its connections close; this is for a machine that stands still or has lost its network. It must be
 longer than it takes to write a checkpoint, to measure on the test sets or to compile."""
 
+SCONTROL_PATIENCE = 60.0
+"""Seconds that SLURM gets to answer."""
+
 _PEER_LOST = re.compile(r"gloo|NCCL|connection|timed out|broken pipe|socket", re.IGNORECASE)
 
 
@@ -110,6 +113,23 @@ class Ranks:
         return values
 
 
+def _first_host(nodes: str) -> str:
+    """Return the first name of SLURM's compressed list of nodes.
+
+    Raises:
+        InputError: `scontrol` is not there, fails or does not answer.
+
+    """
+    command = ["scontrol", "show", "hostnames", nodes]
+    try:
+        listing = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SCONTROL_PATIENCE)
+        return listing.stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError) as error:
+        raise InputError(
+            f"`{' '.join(command)}` does not name the nodes of this job ({error}); set MASTER_ADDR to the first of them"
+        ) from error
+
+
 def _from_slurm(environ: dict[str, str]) -> dict[str, str]:
     """Return torch's variables for a task of an `srun` step, or nothing outside of one."""
     if int(environ.get("SLURM_STEP_NUM_TASKS", "1")) < 2 or "SLURM_PROCID" not in environ:
@@ -117,13 +137,12 @@ def _from_slurm(environ: dict[str, str]) -> dict[str, str]:
     nodes = environ.get("SLURM_STEP_NODELIST", "localhost")
     address = nodes
     if "[" in nodes or "," in nodes:
-        listing = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
-        address = listing.stdout.split()[0]
+        address = environ.get("MASTER_ADDR") or _first_host(nodes)
     return {
         "RANK": environ["SLURM_PROCID"],
         "WORLD_SIZE": environ["SLURM_STEP_NUM_TASKS"],
         "LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
-        "MASTER_ADDR": environ.get("MASTER_ADDR", address),
+        "MASTER_ADDR": environ.get("MASTER_ADDR") or address,
         "MASTER_PORT": environ.get("MASTER_PORT", str(20000 + int(environ.get("SLURM_JOB_ID", "0")) % 20000)),
     }
 
@@ -153,9 +172,11 @@ def connect() -> Iterator[Ranks]:
     if world == 1:
         yield Ranks(0, 1, device)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    with explain_lost_peer():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        control = dist.new_group(backend="gloo", timeout=PATIENCE)
+        with explain_lost_peer():
+            control = dist.new_group(backend="gloo", timeout=PATIENCE)
         yield Ranks(dist.get_rank(), world, device, control)
     finally:
         dist.destroy_process_group()

@@ -356,7 +356,12 @@ class SpoolSource:
         order = [held[name] for name in dict.fromkeys(names) if name in held]
         damaged = begin is not None and (self._spool.layout.quarantined(self._feed) / begin[0]).exists()
         if begin is not None and begin[0] not in held and not damaged:
-            raise InputError(f"{begin[0]}: the shard in use at the checkpoint is no longer held; its spool was changed")
+            # a damaged checkpoint covered it, and the one before does not know
+            if begin[0] not in read_notes(self._spool.layout.consumer(self._run_id)).used:
+                raise InputError(
+                    f"{begin[0]}: the shard in use at the checkpoint is no longer held; its spool was changed"
+                )
+            console.say(f"{begin[0]}: used behind this checkpoint and deleted; going on with the shards that are left")
         write_bytes(self._order_file, "".join(json.dumps({"name": str(name)}) + "\n" for name in order).encode())
         return order
 

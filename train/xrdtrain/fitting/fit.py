@@ -74,7 +74,8 @@ def fit(request: FitRequest) -> dict[str, Any]:
         request = replace(request, run=run)
         before = earlier_run(request)
         plan = chosen_plan(request, before)
-        if before is not None and _finished(run, request, before):
+        finished = ranks.from_leader(before is not None and ranks.leads and _finished(run, request))
+        if before is not None and finished:
             return _measure_finished(run, request, before, ranks)
         place = chosen_source(request, before)
         if request.produce is not None and is_fixed_set(place):
@@ -138,19 +139,21 @@ def _train(
     config = _configuration(request, before, plan, place, source, batch, seed, precision, run_id, spec, model)
     tests = _test_sets(config, request, before, spec)
     config = replace(config, tests={test.name: str(test.data.path.absolute()) for test in tests})
-    found = checkpoint.checkpoints(run / "checkpoints")
     state = None
     if before is not None:
         check_same(run, before, config)
-    if found:
-        state = checkpoint.load(found[-1], ranks.device)
-        if network_of(state, found[-1], run) != spec:
-            raise FormatError(f"{found[-1]}: holds another network than {run / NETWORK_FILE} describes")
+    found = _checkpoint_to_resume(run, ranks)
+    if found is not None:
+        place, state = found
+        if network_of(state, place, run) != spec:
+            raise FormatError(f"{place}: holds another network than {run / NETWORK_FILE} describes")
     elif config.init_from is not None:
         _initialise(model, spec, Path(config.init_from), config)
     if ranks.leads:
         run.mkdir(parents=True, exist_ok=True)
-        save_network(run, spec)  # first: it may be read from the configuration of an earlier version
+        save_network(
+            run, spec, begins=before is None
+        )  # first: it may be read from the configuration of an earlier version
         config.save(run)
         _say_plan(config, run, ranks, tests, state)
     trainer = Trainer(
@@ -174,12 +177,24 @@ def _train(
     return finite(results)  # type: ignore[no-any-return]
 
 
-def _finished(run: Path, request: FitRequest, before: RunConfig) -> bool:
+def _checkpoint_to_resume(run: Path, ranks: Ranks) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest sound checkpoint, the same on every rank; rank 0 looks for it and says what is damaged."""
+    found = checkpoint.newest(run / "checkpoints", ranks.device) if ranks.leads else None
+    place = ranks.from_leader(None if found is None else found[0])
+    if place is None:
+        return None
+    return found or (place, checkpoint.load(place, ranks.device))
+
+
+def _finished(run: Path, request: FitRequest) -> bool:
     """Tell whether a run has reached its end and is not asked to go beyond."""
     found = checkpoint.checkpoints(run / "checkpoints")
     if not found or not (run / "evaluation.json").exists():
         return False
-    counters = checkpoint.load(found[-1], torch.device("cpu"))["counters"]
+    try:
+        counters = checkpoint.counters(found[-1])
+    except FormatError:  # what is damaged is said, and the one before taken, by whoever goes on
+        return False
     samples = int(found[-1].stem.split("-")[1])
     more_samples = request.samples is not None and request.samples > samples
     more_time = request.max_time is not None and request.max_time > float(counters["elapsed"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shlex
 import signal
@@ -25,12 +24,15 @@ NICE = 19
 """Priority of local producers: the training goes first."""
 
 
-PR_SET_PDEATHSIG = 1
-
-
-def _end_with_parent() -> None:
-    """Let Linux drain the producer when the training dies, however it dies (runs in the child before exec)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+_LAUNCH = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Lets Linux drain the producer when the training dies, however it dies, then becomes the producer. A process of its
+own does it: between fork and exec of a process with threads, as this one has, nothing may safely be run."""
 
 
 class Producer:
@@ -57,12 +59,22 @@ class Producer:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                [str(command), "produce", str(spool), "--workers", str(workers), *extra],
+                [
+                    sys.executable,
+                    "-c",
+                    _LAUNCH,
+                    str(os.getpid()),
+                    str(command),
+                    "produce",
+                    str(spool),
+                    "--workers",
+                    str(workers),
+                    *extra,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
                 process_group=0,  # but no session of its own: Linux first shares out time to sessions, then by nice
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
         # Whatever the training leaves idle is enough to feed it, and a preempted thread would stall all others
         # at each of the network's barriers.

@@ -14,6 +14,7 @@ from xrdcommon.spool.layout import MAIN, check_name
 from xrdtrain.data.progress import OnCrash
 from xrdtrain.inference.classifier import Precision
 from xrdtrain.models import Preset, Recipe, default_preset, get_preset
+from xrdtrain.models.spec import FILE as NETWORK_FILE
 from xrdtrain.runs.config import RunConfig, read_config
 
 
@@ -80,7 +81,7 @@ def earlier_run(request: FitRequest) -> RunConfig | None:
     if run is None or not run.exists():
         return None
     if not (run / "config.json").is_file():
-        if any(path.name not in ("produce.log", "cache") for path in run.iterdir()):
+        if any(path.name not in ("produce.log", "cache", NETWORK_FILE) for path in run.iterdir()):
             raise InputError(f"{run}: holds files and is not a run folder; take another --run")
         return None
     if not request.resume:

@@ -272,16 +272,12 @@ class Trainer:
         """Measure, write the record and a checkpoint.
 
         Raises:
-            InputError: the loss is not finite; the last good checkpoint stays.
+            InputError: loss or weights are not finite; the last good checkpoint stays.
 
         """
+        self._check_sound()
         self.epoch += 1
         n, loss, right1, right5 = self._ranks.total(self._fresh.sums()).tolist()
-        if not torch.isfinite(torch.tensor(loss)):
-            raise InputError(
-                f"training diverged: the loss is not finite after {self.samples:,} samples; start again with a "
-                f"--learning-rate below {self._config.learning_rate:g}"
-            )
         classes = self._source.classes
         if rankings is None:
             rankings = self._rank_tests(evaluation.PER_EPOCH)
@@ -328,7 +324,13 @@ class Trainer:
             journal.write(record)
 
     def _checkpoint(self) -> None:
-        """Write a checkpoint; what it covers is deleted from the spool only afterwards."""
+        """Write a checkpoint; what it covers is deleted from the spool only afterwards.
+
+        Raises:
+            InputError: loss or weights are not finite; the last good checkpoint stays.
+
+        """
+        self._check_sound()
         generators = self._ranks.gather(checkpoint.random_state(self._ranks.device))
         cursor = {**self._source.cursor(), "step": self.samples}
         sums = self._ranks.total(self._fresh.peek().clone())
@@ -355,6 +357,30 @@ class Trainer:
         self._ranks.from_leader(None)
         self._saved_at = self.samples
         self._waiting.saved = self._mark = time.monotonic()
+
+    def _check_sound(self) -> None:
+        """Make sure, on every rank alike, that a checkpoint would be worth keeping.
+
+        Raises:
+            InputError: loss or weights are not finite.
+
+        """
+        loss = bool(torch.isfinite(self._fresh.peek()).all())
+        sound = loss and checkpoint.not_finite(self._model.state_dict()) is None
+        if not any(self._ranks.largest(float(not sound))):
+            return
+        self.finished = False  # shards behind the last good checkpoint stay claimed, to be used again
+        kept = checkpoint.checkpoints(self._run / "checkpoints")
+        rate = f"a --learning-rate below {self._config.learning_rate:g}"
+        what = "weights are" if loss else "loss is"
+        raise InputError(
+            f"training diverged: the {what} not finite after {self.samples:,} samples; "
+            + (
+                f"the last good checkpoint is {kept[-1]}: the same command with {rate} goes on from it"
+                if kept
+                else f"start again with {rate}"
+            )
+        )
 
     def _save(self, state: dict[str, Any]) -> None:
         """Write the file; the space kept for it is given up where it must be, and kept again for the next."""

@@ -139,8 +139,8 @@ class Journal:
 
         self._run = run
         self._path = run / "metrics.jsonl"
-        if not isinstance(threading.excepthook, _ToldOnce):
-            threading.excepthook = _ToldOnce(threading.excepthook)
+        self._hook_before = threading.excepthook
+        threading.excepthook = self._hook = _ToldOnce(self._hook_before)
         with _room_in(run):
             if self._path.exists():
                 self.keep_until(samples)
@@ -185,9 +185,13 @@ class Journal:
         self._board.flush()
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
-        with _room_in(self._run):
-            self._board.close()
+        """Close TensorBoard's file, and give the threads' hook back."""
+        try:
+            with _room_in(self._run):
+                self._board.close()
+        finally:
+            if threading.excepthook is self._hook:
+                threading.excepthook = self._hook_before
 
 
 def finite(value: Any) -> Any:

@@ -112,29 +112,28 @@ class Run:
 
 
 def load_run(path: str | Path, device: torch.device | None = None) -> Run:
-    """Load the last checkpoint of a run, built as its own description of the network says.
+    """Load the last sound checkpoint of a run, built as its own description of the network says.
 
     Raises:
         MissingFileError: no such run.
         InputError: not a run folder, or without a checkpoint yet.
-        FormatError: a file of the run is damaged or of another version.
+        FormatError: a file of the run is damaged or of another version, or no checkpoint has finite weights.
 
     """
     path = Path(path)
     config = read_config(path)
-    found = checkpoint.checkpoints(path / "checkpoints")
-    if not found:
-        raise InputError(f"{path}: no checkpoint yet; train it first (`xrdtrain fit --run {path}`)")
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    state = checkpoint.load(found[-1], device)
-    spec = network_of(state, found[-1], path)
+    found = checkpoint.newest(path / "checkpoints", device)
+    if found is None:
+        raise InputError(f"{path}: no checkpoint yet; train it first (`xrdtrain fit --run {path}`)")
+    place, state = found
+    spec = network_of(state, place, path)
     model = spec.build()
     try:
         model.load_state_dict(state["model"])
     except RuntimeError as error:
         raise InputError(
-            f"{found[-1]}: weights do not fit the network ({str(error).splitlines()[0]}); "
-            "use the xrdstream that trained it"
+            f"{place}: weights do not fit the network ({str(error).splitlines()[0]}); use the xrdstream that trained it"
         ) from error
     return Run(path, config, model.to(device).eval(), spec, int(state["samples"]), device)
 

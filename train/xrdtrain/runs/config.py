@@ -83,7 +83,7 @@ class RunConfig:
 
 
 FIXED_AT_START = ("model", "origin", "grid", "wavelength", "classes", "batch", "learning_rate", "seed", "init_from")
-"""What cannot change when a run goes on; limits, test sets and precision may."""
+"""What cannot change when a run goes on; limits, test sets and precision may, and the learning rate may be lowered."""
 
 _ADDED = {"on_crash"}
 """Settings with a default that earlier versions did not write."""
@@ -96,7 +96,12 @@ def check_same(run: Path, before: RunConfig, now: RunConfig) -> None:
         InputError: names what differs.
 
     """
-    differing = [name for name in FIXED_AT_START if getattr(before, name) != getattr(now, name)]
+    differing = [
+        name
+        for name in FIXED_AT_START
+        if getattr(before, name) != getattr(now, name)
+        and not (name == "learning_rate" and now.learning_rate < before.learning_rate)
+    ]
     if differing:
         details = "; ".join(
             f"{name} was {_brief(getattr(before, name))}, now {_brief(getattr(now, name))}" for name in differing

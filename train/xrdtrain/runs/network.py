@@ -15,9 +15,9 @@ from xrdtrain.models.spec import FILE, NetworkSpec, architecture_from_dict
 from xrdtrain.runs.config import FILE as CONFIG
 
 
-def save_network(run: Path, spec: NetworkSpec) -> None:
-    """Write RUN/network.json where there is none; a run that goes on keeps the one it began with."""
-    if not (run / FILE).exists():
+def save_network(run: Path, spec: NetworkSpec, *, begins: bool) -> None:
+    """Write RUN/network.json when a run begins, or where there is none; one that goes on keeps what it began with."""
+    if begins or not (run / FILE).exists():
         write_json(run / FILE, spec.to_dict())
 
 
