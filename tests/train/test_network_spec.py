@@ -58,6 +58,7 @@ def test_network_reads_back(name: str) -> None:
     with torch.device("meta"):
         one, other = spec.build().state_dict(), NetworkSpec.from_dict(content, "x").build().state_dict()
     assert {key: value.shape for key, value in one.items()} == {key: value.shape for key, value in other.items()}
+    assert one[f"{spec.build().output_layer}.weight"].shape[0] == 3
     recipe = get_preset(name).recipe
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())), "x") == recipe
 

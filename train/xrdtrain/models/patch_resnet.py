@@ -104,6 +104,8 @@ class Block(nn.Module):
 class PatchResNet(nn.Module):
     """Patches, groups of blocks, flatten, dense, logits: (B, P) or (B, K, P) -> (B, C)."""
 
+    output_layer = "logits"
+
     def __init__(self, settings: PatchResNetSettings, n_points: int, n_classes: int, *, n_channels: int = 1) -> None:
         super().__init__()
         self.window, self.stride = settings.window, settings.stride
