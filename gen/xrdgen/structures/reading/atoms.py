@@ -23,7 +23,8 @@ COORDINATES = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 B_OF_U = 8.0 * math.pi**2
 """B = 8 pi^2 U (International Tables D, 1.9)."""
 FEW_DECIMALS = 3
-"""Coordinates written with fewer decimals than this are taken to be as exact as the others of the file, up to this."""
+"""Coordinates written with fewer decimals than this (0, 0.5, 0.25) are taken to be as exact as this."""
+MAX_OCCUPANCY = 2.0
 MAX_COORDINATE = 100.0
 
 
@@ -67,7 +68,7 @@ def read_atoms(block: Block, cell: NDArray[np.float64], formula: frozenset[int])
         InputError: no atom with coordinates, a value that cannot be read, an atom that is no element.
 
     """
-    columns = block.rows(COORDINATES[0])
+    columns = _joined(block)
     if not all(name in columns for name in COORDINATES):
         raise InputError(_no_coordinates(block))
     n = len(columns[COORDINATES[0]])
@@ -94,8 +95,8 @@ def read_atoms(block: Block, cell: NDArray[np.float64], formula: frozenset[int])
                 raise InputError(f"atom {name}: coordinates beyond {MAX_COORDINATE:g} are not fractional")
             share = read_number(occupancies[row], f"_atom_site_occupancy of atom {name}")
             value = share.value if share.given else 1.0
-            if value < 0.0:
-                raise InputError(f"_atom_site_occupancy of atom {name} is {value:g}: must not be negative")
+            if not 0.0 <= value <= MAX_OCCUPANCY:
+                raise InputError(f"_atom_site_occupancy of atom {name} is {value:g}: must be 0 to 1")
             if value == 0.0:
                 left_out.setdefault("of occupancy 0", []).append(name)
                 continue
@@ -112,7 +113,9 @@ def read_atoms(block: Block, cell: NDArray[np.float64], formula: frozenset[int])
             left_out.setdefault("vacant", []).append(labels[kept[index]] or types[kept[index]])
     remarks += said
     for why, names in left_out.items():
-        remarks.append(Remark(f"left out: {_listed(names)} ({why})"))
+        # hydrogen is often not located; without another atom the structure is not what was meant
+        incomplete = why == "without coordinates" and any(name[:1] not in ("H", "D") for name in names)
+        remarks.append(Remark(f"left out: {_listed(names)} ({why})", doubtful=incomplete))
     if not full:
         raise InputError("no atoms: none has coordinates and an occupancy")
     rows = [kept[index] for index in full]
@@ -132,6 +135,21 @@ def read_atoms(block: Block, cell: NDArray[np.float64], formula: frozenset[int])
         ),
         remarks,
     )
+
+
+def _joined(block: Block) -> dict[str, list[str]]:
+    """Return the columns of the loop with the coordinates, and by label those of further loops of the same atoms."""
+    columns = dict(block.rows(COORDINATES[0]))
+    labels = columns.get("_atom_site_label", [])
+    for loop in block.loops:
+        others = loop.get("_atom_site_label")
+        if others is None or others is labels or len(set(others)) != len(others):
+            continue
+        place = {label: row for row, label in enumerate(others)}
+        for name, values in loop.items():
+            if name not in columns and name.startswith("_atom_site_"):
+                columns[name] = [values[place[label]] if label in place else "?" for label in labels]
+    return columns
 
 
 def _no_coordinates(block: Block) -> str:
@@ -164,14 +182,12 @@ def _elements(named: list[tuple[str, str]], formula: frozenset[int]) -> tuple[li
 
 
 def _units(numbers: list[tuple[Number, Number, Number]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the unit of the last decimal of every coordinate, (A, 3): as the file means it, and as it is written.
+    """Return the unit of the last decimal of every coordinate, (A, 3): as it is meant, and as it is written.
 
-    0.5 beside 0.3333 is exact: a coordinate of few decimals counts as written with as many as the others, up to
-    `FEW_DECIMALS`.
+    0.5 is as a rule exact: a coordinate of few decimals counts as written with `FEW_DECIMALS`.
     """
     decimals = np.array([[number.decimals for number in triple] for triple in numbers])
-    longest = int(decimals[decimals < 20].max(initial=0))
-    meant = np.maximum(decimals, min(longest, FEW_DECIMALS))
+    meant = np.maximum(decimals, FEW_DECIMALS)
     return 10.0 ** -meant.astype(np.float64), 10.0 ** -decimals.astype(np.float64)
 
 

@@ -57,6 +57,12 @@ _WANTED = (
 )
 _ONCE = ("_cell_length_", "_cell_angle_", "_atom_site_", "_space_group", "_symmetry_", "_chemical_formula_sum")
 """Items that must not be given twice with different values."""
+_UNQUOTED = re.compile(
+    r"^([ \t]*_\S*(?:name_h-m|name_hall|formula_sum|name.h-m|name.hall|formula.sum|name_mineral)\S*)[ \t]+"
+    r"([^\s'\"#;?][^\n'\"#]*[ \t][^\n'\"#]*)$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_APART = re.compile(r"^([ \t]*_cell_\S+[ \t]+[\d.]+)[ \t]+(\(\d+\))[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _CONTROLS = re.compile("[\x0b\x0c\x1a\x1c-\x1f]")
 _GZIP = b"\x1f\x8b"
 
@@ -213,21 +219,25 @@ def _without_atoms(blocks: list[Block]) -> str:
 
 
 def _parse(text: str) -> list[Block]:
-    """Return all blocks; where the text does not parse as a whole, each for itself."""
+    """Return all blocks; where the text does not parse as a whole, each for itself, with the commonest slips mended."""
     try:
         return [_block(parsed) for parsed in gemmi.cif.read_string(text, check_level=0)]
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError):
         places = _starts(text)
-        if len(places) == 1:
-            return [_damaged(text, places[0], error)]
     blocks = []
     for start, end in zip(places, [*places[1:], len(text)], strict=True):
-        part = "\n" * text.count("\n", 0, start) + text[start:end]
+        part = "\n" * text.count("\n", 0, start) + _mended(text[start:end])
         try:
             blocks += [_block(parsed) for parsed in gemmi.cif.read_string(part, check_level=0)]
         except (ValueError, RuntimeError) as error:
             blocks.append(_damaged(text, start, error))
     return blocks
+
+
+def _mended(text: str) -> str:
+    """Return a block with quotes around symbols and formulae with blanks, and no blank before an uncertainty."""
+    text = _UNQUOTED.sub(lambda found: f'{found.group(1)} "{found.group(2).strip()}"', text)
+    return _APART.sub(r"\1\2", text)
 
 
 def _starts(text: str) -> list[int]:

@@ -77,9 +77,15 @@ def compare(content: Mapping[int, float], formula: Mapping[int, float], units: f
     heavy = {z: n for z, n in formula.items() if z != HYDROGEN} or dict(formula)
     total = sum(heavy.values())
     read = sum(n for z, n in content.items() if z in heavy or z != HYDROGEN)
-    found = units if units is not None else read / total
-    if found <= 0.0:
+    candidates = [units] if units is not None else [read / total, *(content.get(z, 0.0) / n for z, n in heavy.items())]
+    compared = [_compare(content, formula, number) for number in candidates if number > 0.0]
+    if not compared:
         return Comparison(False, 0.0, 0.0, "nothing of the formula sum was read")
+    return min(compared, key=lambda comparison: comparison.text.count(",") + bool(comparison.text))
+
+
+def _compare(content: Mapping[int, float], formula: Mapping[int, float], found: float) -> Comparison:
+    """Compare the content of a cell with so many formula units."""
     differences = []
     for z in sorted({*content, *formula} - {HYDROGEN}):
         has, wanted = content.get(z, 0.0) / found, formula.get(z, 0.0)

@@ -51,13 +51,15 @@ _GROUPS = {
 """Groups on the site of their heavy atom, with the number of hydrogen atoms that are not located."""
 _VACANT = ("vac", "va", "vc", "vacancy", "void", "box", "empty")
 _COMMON_CAPITALS = (
-    *("LI", "BE", "NA", "MG", "AL", "SI", "CL", "CA", "SC", "TI", "CR", "MN", "FE", "CO", "NI", "CU", "ZN", "GA"),
+    *("LI", "BE", "NA", "MG", "AL", "SI", "CL", "CA", "SC", "TI", "CR", "MN", "FE", "NI", "CU", "ZN", "GA"),
     *("GE", "AS", "SE", "BR", "RB", "SR", "ZR", "MO", "AG", "CD", "IN", "SN", "SB", "TE", "CS", "BA", "LA", "AU"),
     *("PB", "BI"),
 )
 _TYPE = re.compile(
-    r"(?:\d{1,3})?\(?([A-Za-z]{1,2})\)?((?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*|\^?\{?\d*[+-]\d*\}?)(?:\(\w*\))?)"
+    r"(?:\d{1,3})?\(?([A-Za-z]{1,2})\)?((?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*|\^?\{?\d*[+-]\d*\}?)(?:\([\w+-]*\))?)"
 )
+_TWO_ATOMS = ("HO", "CO", "NO", "PO")
+"""Capitals that are an element or two."""
 _TYPE_WITH_VALENCE = {"cval": "C", "siva": "Si", "sival": "Si"}
 _LEADING = re.compile(r"[A-Za-z]+")
 
@@ -104,7 +106,7 @@ def element_of(type_symbol: str, label: str, formula: frozenset[int], named: fro
 
     """
     if type_symbol:
-        return _of_type(type_symbol, label)
+        return _of_type(type_symbol, label, formula)
     if not label:
         raise InputError("an atom has neither type symbol nor label")
     return _of_label(label, formula, named)
@@ -121,15 +123,13 @@ def _group(text: str) -> SiteElement | None:
     return SiteElement(_numbers()[symbol], hydrogens, f"{text.upper()} read as {symbol}, its H are not located")
 
 
-def _of_type(text: str, label: str) -> SiteElement:
+def _of_type(text: str, label: str, formula: frozenset[int]) -> SiteElement:
     """Return what a type symbol names.
 
     Raises:
         InputError: no element.
 
     """
-    if text == "HO":
-        raise InputError(f"atom {label or text}: type symbol 'HO' is holmium or a hydroxyl; write Ho or OH")
     if not (text[1:2].islower() and _z(text[:2]) is not None):  # Nd4+ is neodymium, ND4+ is not
         group = _group(text.lower()) or _group(text.lower().rstrip("+-"))
         if group is not None:
@@ -137,6 +137,13 @@ def _of_type(text: str, label: str) -> SiteElement:
     if text.lower() in _TYPE_WITH_VALENCE:
         return SiteElement(_numbers()[_TYPE_WITH_VALENCE[text.lower()]])
     found = _TYPE.fullmatch(text)
+    if found is not None and found.group(1) in _TWO_ATOMS:
+        decided = _one_of(_z(found.group(1)), None, formula)
+        if decided is None:
+            raise InputError(
+                f"atom {label or text}: type symbol '{text}' is an element or a group; write it as Co or C"
+            )
+        return decided
     if found is not None:
         z = _z(found.group(1))
         if z is not None:

@@ -185,7 +185,9 @@ def _second_look(
     """
     if group.order == 1:
         return x, fixed
-    rows = np.flatnonzero(_has_close_image(x, fixed, group, lattice) & (2.0 * atoms.occupancies > SHARED))
+    near = _close_images(x, group, lattice)
+    roughly = (atoms.written_units > atoms.units).any(axis=1)
+    rows = np.flatnonzero((near > fixed) & ((near * atoms.occupancies > SHARED * fixed) | roughly))
     for row in rows.tolist():
         stated = int(atoms.multiplicities[row])
         units = np.maximum(atoms.units[row], np.where(atoms.written_units[row] < 0.05, atoms.written_units[row], 0.0))
@@ -203,15 +205,12 @@ def _second_look(
     return x, fixed
 
 
-def _has_close_image(
-    x: NDArray[np.float64], fixed: NDArray[np.int64], group: SymmetryGroup, lattice: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Return which points have another image nearer than `TOO_CLOSE`, (A,)."""
+def _close_images(x: NDArray[np.float64], group: SymmetryGroup, lattice: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many operations leave each point nearer to itself than `TOO_CLOSE`, (A,)."""
     shift = (x @ group.rotations.transpose(0, 2, 1) + group.translations[:, None]).transpose(1, 0, 2) - x[:, None]
     shift -= np.rint(shift)
-    near = (np.linalg.norm(shift @ lattice, axis=2) < TOO_CLOSE).sum(axis=1)
-    result: NDArray[np.bool_] = near > fixed
-    return result
+    near: NDArray[np.int64] = (np.linalg.norm(shift @ lattice, axis=2) < TOO_CLOSE).sum(axis=1)
+    return near
 
 
 def _orbits(x: NDArray[np.float64], group: SymmetryGroup) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -40,6 +40,8 @@ THINNEST = 250.0
 BONDED = 0.9
 """Shortest distance in units of the sum of covalent radii from which on an origin gives distances of bonds."""
 VOLUME_TOLERANCE = 0.01
+STRAIN_TO_DOUBT = 2e-3
+"""A cell that misses its symmetry by more is no rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,24 @@ class CifStructure:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A choice of the group tried on the atoms."""
+    """A choice of the group tried on the atoms.
+
+    Attributes:
+        choice: the group.
+        lattice: (3, 3) rows, Å, with its symmetry.
+        placed: the atoms, None where the cell has not the symmetry.
+        fault: why it cannot be, empty where it may.
+        formula: the comparison with the formula sum, None without one.
+        counted: whether the cell holds the formula sum, Z times where the file gives Z.
+
+    """
 
     choice: Choice
     lattice: NDArray[np.float64]
     placed: Placed | None
     fault: str
     formula: Comparison | None
+    counted: bool
 
 
 def read_structure(block: Block) -> CifStructure:
@@ -111,7 +124,7 @@ def read_structure(block: Block) -> CifStructure:
     if trial.placed is None or trial.placed.impossible:
         raise InputError(trial.fault)
     remarks += [*decision.remarks, *trial.choice.remarks, *decided, *trial.placed.remarks]
-    remarks += _about_formula(trial, bool(formula))
+    remarks += _about_formula(trial, formula, units)
     remarks += _about_cell(block, cell, trial, atoms)
     return CifStructure(
         lattice=trial.lattice,
@@ -209,18 +222,19 @@ def _try(
     """Put the atoms under a group and look at what comes out."""
     group = choice.group
     if strain(cell, group) > MAX_STRAIN:
-        return _Trial(choice, vectors(cell), None, f"the cell does not have the symmetry of {group.name}", None)
+        return _Trial(choice, vectors(cell), None, f"the cell does not have the symmetry of {group.name}", None, False)
     lattice = _symmetric(cell, group)
     placed = place(atoms, group, lattice)
     compared = compare(placed.content, formula, units) if formula else None
     if placed.impossible and not placed.overfull and _counts_every_atom(placed, formula, units):
         placed.remarks.append(Remark(placed.impossible, doubtful=True))
         placed.impossible = ""
-    if compared is not None and not compared.agrees and units is not None:
+    counted = compared is not None and compared.agrees
+    if compared is not None and not counted and units is not None:
         without_units = compare(placed.content, formula, None)
-        compared = compared if not without_units.agrees else without_units
+        compared = without_units if without_units.agrees else compared
     fault = placed.impossible or _too_dense(placed, lattice)
-    return _Trial(choice, lattice, placed, fault, compared)
+    return _Trial(choice, lattice, placed, fault, compared, counted)
 
 
 def _counts_every_atom(placed: Placed, formula: dict[int, float], units: float | None) -> bool:
@@ -251,7 +265,7 @@ def _choose(trials: list[_Trial], decision: Decision) -> tuple[_Trial, list[Rema
     possible = [trial for trial in trials if not trial.fault]
     if not possible:
         raise InputError(f"{decision.question}; {trials[0].fault}")
-    agreeing = [trial for trial in possible if trial.formula is not None and trial.formula.agrees]
+    agreeing = [trial for trial in possible if trial.counted]
     proof = ""
     if agreeing and len(agreeing) < len(possible):
         possible, proof = agreeing, "the formula sum decides"
@@ -266,8 +280,7 @@ def _choose(trials: list[_Trial], decision: Decision) -> tuple[_Trial, list[Rema
     elif decision.open:
         chosen = _bonded(possible)
         if chosen is not None:
-            sure = chosen.formula is not None and chosen.formula.agrees
-            return chosen, [_decided(decision, chosen, "distances decide", doubtful=not sure)]
+            return chosen, [_decided(decision, chosen, "distances decide", doubtful=not chosen.counted)]
     if decision.open:
         raise InputError(f"{decision.question}, and the atoms do not decide; give the origin or list the operations")
     raise InputError(f"{decision.question}: the file contradicts itself")
@@ -339,13 +352,17 @@ def _formula_units(block: Block) -> float | None:
     return value if value > 0.0 else None
 
 
-def _about_formula(trial: _Trial, given: bool) -> list[Remark]:
+def _about_formula(trial: _Trial, formula: dict[int, float], units: float | None) -> list[Remark]:
     """Say how what was read compares with the formula sum."""
     compared, placed = trial.formula, trial.placed
-    if not given or compared is None or placed is None:
+    if compared is None or placed is None:
         return []
     if not compared.agrees:
         return [Remark(f"not the formula sum of the file: {compared.text}", doubtful=True)]
+    if not trial.counted and units is not None and not compare(placed.content, formula, 1.0).agrees:
+        return [
+            Remark(f"{compared.units:.4g} formula units in the cell, where the file has Z = {units:g}", doubtful=True)
+        ]
     if compared.missing_hydrogens:
         return [Remark(f"H atoms of the formula sum are not located: {compared.missing_hydrogens:.4g} a formula unit")]
     return []
@@ -356,7 +373,8 @@ def _about_cell(block: Block, cell: NDArray[np.float64], trial: _Trial, atoms: A
     remarks = []
     bent = strain(cell, trial.choice.group)
     if bent > STRAIN_TO_TELL:
-        remarks.append(Remark(f"the cell misses its symmetry by {100 * bent:.2g} %: made symmetric"))
+        told = f"the cell misses its symmetry by {100 * bent:.2g} %: made symmetric"
+        remarks.append(Remark(told, doubtful=bent > STRAIN_TO_DOUBT))
     volume = abs(float(np.linalg.det(trial.lattice)))
     if trial.fault:
         remarks.append(Remark(trial.fault, doubtful=True))

@@ -100,7 +100,7 @@ def decide(block: Block, cell: NDArray[np.float64]) -> Decision:
 
     """
     remarks: list[Remark] = []
-    texts = [text for text in block.column(*OPERATIONS) if text.strip() not in MISSING]
+    texts = _rejoined([text for text in block.column(*OPERATIONS) if text.strip() not in MISSING])
     if not texts:
         texts = _nuclear(block, remarks)
     hall, symbol = block.value(*HALL), _symbol(block)
@@ -125,6 +125,19 @@ def decide(block: Block, cell: NDArray[np.float64]) -> Decision:
         remarks.append(Remark("no symmetry is given: read as P 1", doubtful=True))
         return Decision((Choice(group_of(("x,y,z",))),), "", False, None, tuple(remarks))
     return Decision(named.choices, named.question, named.open, published, (*remarks, *named.remarks))
+
+
+def _rejoined(texts: list[str]) -> list[str]:
+    """Return operations that were written with blanks and without quotation marks ('x, y, z') in one piece each."""
+    if all("," not in text or text.count(",") >= 2 for text in texts):
+        return texts
+    whole: list[str] = []
+    for text in texts:
+        if whole and (whole[-1].count(",") < 2 or whole[-1].endswith(",")):
+            whole[-1] += text
+        else:
+            whole.append(text)
+    return whole
 
 
 def _nuclear(block: Block, remarks: list[Remark]) -> list[str]:
