@@ -45,7 +45,7 @@ def import_(
     """
     from xrdcommon import console
 
-    from xrdgen.structures.importing import ICSD_SIZE, import_structures, rejected_path
+    from xrdgen.structures.importing import ENOUGH_FOR_ESTIMATE, ICSD_SIZE, import_structures, rejected_path
 
     with console.progress("entries read", None) as advance:
         report = import_structures(
@@ -69,7 +69,7 @@ def import_(
             f"{report.published} ({share:.1f} %)"
         )
     console.emit(f"{report.seconds_per_1000:.1f} s of one process for 1000 entries; {report.seconds:.0f} s in all")
-    if report.estimated_hours is not None:
+    if report.estimated_hours is not None and report.read >= ENOUGH_FOR_ESTIMATE:
         console.emit(
             f"estimate for {ICSD_SIZE:,} CIFs with {report.workers} "
             f"worker{'s' if report.workers > 1 else ''}: {report.estimated_hours:.1f} h"

@@ -33,6 +33,8 @@ CIFS_A_TASK = 128
 PLAN_VERSION = 2
 ICSD_SIZE = 272_000
 """CIF files of the ICSD export that the estimate is for."""
+ENOUGH_FOR_ESTIMATE = 500
+"""Entries that an estimate is made from; fewer tell the time to start, not to read."""
 
 
 @dataclass(slots=True)

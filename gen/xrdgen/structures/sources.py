@@ -95,6 +95,8 @@ def _items_of(path: Path, name: str) -> Iterator[Item]:
         if len(exports) > 1:
             raise InputError(f"{path}: several ICSD exports ({', '.join(e.name for e in exports)}); name one of them")
         yield from _folder(path, name, str(exports[0]) if exports else "")
+    elif not path.is_file():
+        raise InputError(f"{path}: neither a file nor a folder")
     elif path.suffix.lower() in CIF_SUFFIXES:
         yield Item("cif", str(path), path.name, name)
     elif path.suffix.lower() == ".zip":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 OPTIONAL_GIVEN = ("source", "name", "reference", "sg_published", "structure_type", "collection_code", "citation")
 REASON_LENGTH = 300
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError)
+"""What a damaged member of a zip can raise besides."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class Part:
         """List an entry that cannot be read instead of stopping."""
         try:
             yield
-        except (*ENTRY_ERRORS, zipfile.BadZipFile) as error:
+        except (*ENTRY_ERRORS, *ZIP_ERRORS) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             self.rejected.append((file, entry, reason[:REASON_LENGTH]))
 

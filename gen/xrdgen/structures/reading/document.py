@@ -180,9 +180,10 @@ def read_blocks(content: bytes) -> list[Block]:
     if len(text) > _BIG:
         text = _TEXT_FIELD.sub(lambda found: "?" + "\n" * found.group().count("\n"), text)
     _check_values(text)
+    n_blocks = sum(1 for _ in _HEADER.finditer(text))
+    if n_blocks > MAX_BLOCKS:
+        raise InputError(f"{n_blocks:,} data blocks, more than {MAX_BLOCKS:,}: split the file")
     blocks = _parse(text)
-    if len(blocks) > MAX_BLOCKS:
-        raise InputError(f"{len(blocks)} data blocks, more than {MAX_BLOCKS}: split the file")
     if is_cif2:
         for block in blocks:
             if block.fault:
@@ -205,7 +206,9 @@ def _check_values(text: str) -> None:
     blank = np.frombuffer(text.encode("ascii"), dtype=np.uint8) <= ord(" ")
     n_values = int(np.count_nonzero(blank[:-1] & ~blank[1:]))
     if n_values > MAX_VALUES:
-        raise InputError(f"{n_values:,} values, more than {MAX_VALUES:,}: too many for a structure")
+        raise InputError(
+            f"{n_values:,} values, more than {MAX_VALUES:,}: too many for a structure; take the reflections out"
+        )
 
 
 def _without_atoms(blocks: list[Block]) -> str:
