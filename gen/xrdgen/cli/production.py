@@ -65,7 +65,7 @@ def worker(
     from xrdcommon.errors import InputError
     from xrdcommon.spool.spool import Spool
 
-    from xrdgen.production.cluster.joining import join
+    from xrdgen.production.joined.joining import join
     from xrdgen.production.produce import cores
 
     if not 0.0 <= wait < float("inf"):

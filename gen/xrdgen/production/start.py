@@ -7,10 +7,10 @@ from pathlib import Path
 
 from xrdcommon import console
 
-from xrdgen.production.cluster.election import produce_joined
 from xrdgen.production.cluster.rendezvous import read_address
 from xrdgen.production.cluster.slurm import estimate, submission
 from xrdgen.production.coordinator import check_watermark
+from xrdgen.production.joined.election import produce_joined
 from xrdgen.production.options import EVERYWHERE, LOCAL, ProduceOptions, SampleOptions
 from xrdgen.production.produce import Asked, check_asked, cores, open_spool, produce
 

@@ -22,7 +22,7 @@ from xrdcommon.shards import read_shard
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.lease import State, observe
 from xrdcommon.spool.spool import Spool
-from xrdgen.production.cluster.coordinator_process import lease_owner
+from xrdgen.production.joined.coordinator_process import lease_owner
 from xrdgen.production.monitoring.status import Observer
 
 StartToy = Callable[..., "subprocess.Popen[str]"]
@@ -60,7 +60,7 @@ def children(task: subprocess.Popen[str], name: str) -> list[psutil.Process]:
     found = []
     for process in psutil.Process(task.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if f"xrdgen.production.cluster.{name}" in process.cmdline():
+            if any(word.startswith("xrdgen.production.") and word.endswith(f".{name}") for word in process.cmdline()):
                 found.append(process)
     return found
 

@@ -122,8 +122,8 @@ def test_the_key_of_another_user_is_not_used(tmp_path: Path) -> None:
 @root_only
 @pytest.mark.parametrize("command", ["worker", "join"])
 def test_workers_do_not_join_the_production_of_another_user(tmp_path: Path, command: str) -> None:
-    from xrdgen.production.cluster.joining import join
     from xrdgen.production.cluster.rendezvous import publish
+    from xrdgen.production.joined.joining import join
 
     spool = toy_spool(tmp_path / "spool")
     publish(spool.layout.scheduler_file, "tcp://127.0.0.1:1")
@@ -134,8 +134,8 @@ def test_workers_do_not_join_the_production_of_another_user(tmp_path: Path, comm
         return
     from toy_production import ToyRows
     from xrdcommon.spool.lease import Lease
-    from xrdgen.production.cluster.coordinator_process import lease_owner
-    from xrdgen.production.cluster.election import produce_joined
+    from xrdgen.production.joined.coordinator_process import lease_owner
+    from xrdgen.production.joined.election import produce_joined
 
     owner = lease_owner(spool.layout)
     owner.mkdir()

@@ -1,1 +1,1 @@
-"""One production over many processes and machines: coordinator, workers, election, SLURM."""
+"""Workers on many machines: their processes, where they meet a scheduler, TLS, SLURM."""

@@ -16,7 +16,7 @@ from xrdcommon.identity import Purpose, SampleIdentity, generator
 from xrdcommon.spool.backlog import Watermarks
 from xrdcommon.spool.records import Rejections
 from xrdcommon.spool.spool import Spool
-from xrdgen.production.cluster.election import produce_joined
+from xrdgen.production.joined.election import produce_joined
 from xrdgen.production.produce import produce
 
 GRID = Grid(5.0, 90.0, 0.5)

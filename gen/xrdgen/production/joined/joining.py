@@ -13,9 +13,9 @@ from xrdcommon.errors import InputError, Interrupted
 from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.cluster.election import POLL, wait_while
 from xrdgen.production.cluster.rendezvous import Address, check_owner, find, read_address, security
 from xrdgen.production.cluster.worker_pool import WorkerPool
+from xrdgen.production.joined.election import POLL, wait_while
 
 KNOCK_INTERVAL = 1.0
 KNOCKS = 3

@@ -1,6 +1,6 @@
 """A coordinator in a process of its own, for a production over many machines: who gets the lease, coordinates.
 
-    python -m xrdgen.production.cluster.coordinator_process ASSIGNMENT         (JSON; `Election` starts it)
+    python -m xrdgen.production.joined.coordinator_process ASSIGNMENT         (JSON; `Election` starts it)
 
 A line on standard input, or its end, makes it finish the shards under way and let the next one in. Where the task that
 started it was killed with all workers there were, nobody makes those shards: they are left to the next one.

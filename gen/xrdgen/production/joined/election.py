@@ -21,13 +21,6 @@ from xrdcommon.spool.journal import make_folder
 from xrdcommon.spool.lease import PATIENCE, State, beat, latest, observe
 from xrdcommon.spool.spool import Spool
 
-from xrdgen.production.cluster.coordinator_process import (
-    EXIT_AGAIN,
-    EXIT_TAKEN,
-    Assignment,
-    factory_name,
-    lease_owner,
-)
 from xrdgen.production.cluster.rendezvous import check_owner
 from xrdgen.production.cluster.worker_pool import (
     HEALTHY,
@@ -38,6 +31,13 @@ from xrdgen.production.cluster.worker_pool import (
     module_command,
     start,
     tell,
+)
+from xrdgen.production.joined.coordinator_process import (
+    EXIT_AGAIN,
+    EXIT_TAKEN,
+    Assignment,
+    factory_name,
+    lease_owner,
 )
 from xrdgen.production.options import EVERYWHERE
 from xrdgen.production.produce import check_amounts, local_workers
@@ -103,7 +103,7 @@ class Election:
                 silent = latest(self._owner) if state is State.ELSEWHERE else None
                 assignment = replace(self._assignment, silent=silent)
                 self._process = start(
-                    module_command("xrdgen.production.cluster.coordinator_process", assignment.to_json())
+                    module_command("xrdgen.production.joined.coordinator_process", assignment.to_json())
                 )
                 self._started = now
         return None

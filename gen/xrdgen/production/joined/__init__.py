@@ -1,0 +1,1 @@
+"""One production of many tasks: who coordinates it, and how others join."""
