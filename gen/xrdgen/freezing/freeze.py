@@ -98,8 +98,7 @@ class FreezeReport:
             "crystals": self.crystals,
             "diffractograms": self.diffractograms,
             "rejected": len(self.rejections),
-            "doubtful": self.doubtful,
-        }
+        } | ({"doubtful": self.doubtful} if self.doubtful else {})
 
 
 def rejected_path(out: Path) -> Path:
