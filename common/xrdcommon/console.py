@@ -82,14 +82,13 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
 
     """
     if sys.stderr is not None and sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+        # What is endless has no share that is done, and no time that is left.
+        how_far = (
+            (TextColumn("{task.completed}"), TimeElapsedColumn())
+            if total is None
+            else (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         )
+        columns = (TextColumn("{task.description}"), *how_far, TextColumn("{task.fields[note]}"))
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(label, total=total, note="")
 

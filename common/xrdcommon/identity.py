@@ -55,6 +55,10 @@ class Purpose(IntEnum):
     """The lattice that is drawn anew for a real crystal."""
 
 
+_RUN_DIGITS = 16
+"""Of a run, in hexadecimal, as it is printed."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class SampleIdentity:
     """Names one sample for ever; all four are unsigned 64-bit integers."""
@@ -70,7 +74,10 @@ class SampleIdentity:
 
     @classmethod
     def parse(cls, text: str) -> SampleIdentity:
-        """Read an identity as it is printed: RUN:PRODUCER:SHARD:INDEX, the run in hexadecimal.
+        """Read an identity as it is printed, or as a record has it: RUN:PRODUCER:SHARD:INDEX.
+
+        A run of 16 digits, or with letters, is hexadecimal, as identities are printed; any other is a decimal number,
+        as in a record and as the seed of a spool.
 
         Raises:
             InputError: not four such numbers.
@@ -78,12 +85,14 @@ class SampleIdentity:
         """
         try:
             run, producer, shard, index = text.split(":")
-            numbers = int(run, 16), int(producer), int(shard), int(index)
+            base = 10 if run.isdecimal() and len(run) != _RUN_DIGITS else 16
+            numbers = int(run, base), int(producer), int(shard), int(index)
         except ValueError:
             numbers = (-1, -1, -1, -1)
         if not all(0 <= number < 2**64 for number in numbers):
             raise InputError(
-                f"identity '{text}': must be RUN:PRODUCER:SHARD:INDEX, the run in hexadecimal (000000000000002a:0:17:5)"
+                f"identity '{text}': must be RUN:PRODUCER:SHARD:INDEX, such as 000000000000002a:0:17:5 as it is "
+                "printed, or 42:0:17:5 as a record has it"
             )
         return cls(*numbers)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from xrdcommon import files, space_groups
+from xrdcommon import console, files, space_groups
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE, SAMPLE_FIELDS
 from xrdcommon.grid import Grid
@@ -63,6 +65,51 @@ def test_streams_can_be_drawn_again_and_differ(numbers: tuple[int, int, int, int
             assert not np.array_equal(first, generator(identity, other).random(4))
     neighbour = SampleIdentity(*numbers[:3], (numbers[3] + 1) % 2**64)
     assert not np.array_equal(first, generator(neighbour, purpose).random(4))
+
+
+@pytest.mark.parametrize(
+    ("text", "run"),
+    [
+        ("000000000000002a:1:2:3", 42),
+        ("42:1:2:3", 42),  # as in a record
+        ("2a:1:2:3", 42),
+        ("18446744073709551615:1:2:3", 2**64 - 1),
+        ("ffffffffffffffff:1:2:3", 2**64 - 1),
+        ("0000000000000042:1:2:3", 66),
+    ],
+)
+def test_identities_are_read_as_printed_and_as_recorded(text: str, run: int) -> None:
+    assert SampleIdentity.parse(text) == SampleIdentity(run, 1, 2, 3)
+    assert SampleIdentity.parse(str(SampleIdentity(run, 1, 2, 3))) == SampleIdentity(run, 1, 2, 3)
+
+
+@pytest.mark.parametrize("text", ["1:2:3", "x:1:2:3", "-1:1:2:3", "18446744073709551616:1:2:3", ":1:2:3"])
+def test_other_identities_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="such as 000000000000002a:0:17:5 as it is printed"):
+        SampleIdentity.parse(text)
+
+
+class Terminal(io.StringIO):
+    """What is printed on a terminal."""
+
+    def isatty(self) -> bool:
+        """Tell that it is one."""
+        return True
+
+
+@pytest.mark.parametrize(("total", "shown"), [(None, "samples 1500 "), (2000, "1500/2000")])
+def test_endless_work_shows_no_share_of_a_whole(monkeypatch: pytest.MonkeyPatch, total: int | None, shown: str) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with console.progress("samples", total) as advance:
+        advance(1500, "9 shards")
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    assert shown in text
+    assert "9 shards" in text
+    assert "/?" not in text
+    assert ("\u2501" in text) == (total is not None)  # the bar
 
 
 def test_atomic_file_is_whole_or_the_old_one(tmp_path: Path) -> None:

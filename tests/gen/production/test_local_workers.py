@@ -101,6 +101,56 @@ def test_two_local_productions_keep_their_own_workers(tmp_path: Path, start_toy:
     assert audit(Spool.open(path)).ok
 
 
+def test_an_error_that_cannot_be_fetched_is_a_lost_worker(tmp_path: Path) -> None:
+    """The scheduler stands still when it is asked why a task failed: the shard is made again."""
+    from toy_production import ToyRows
+    from xrdgen.production.executors import local_cluster
+    from xrdgen.production.shard_task import ShardOrder
+
+    class Unanswered:
+        status = "error"
+
+        def exception(self, timeout: float) -> None:
+            raise TimeoutError
+
+    spool = toy_spool(tmp_path / "spool")
+    order = ShardOrder(str(spool.path), spool.uuid, 0, 0, 200, str(tmp_path / "skip"), ToyRows)
+    with local_cluster(0, "127.0.0.1", spool) as executor:
+        executor._done.put((order, Unanswered()))
+        assert list(executor.results(1.0)) == [(order, None)]
+
+
+def test_a_coordinator_that_starts_reads_summaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the records of a spool one by one: 20,000 of them take many seconds, on a network many more."""
+    import many_shards
+    from xrdcommon.spool.producer import Stream
+    from xrdcommon.spool.records import Record, RecordCache
+    from xrdgen.production.cluster.coordinator_process import _complete
+    from xrdgen.production.coordinator import Coordinator
+    from xrdgen.production.executors import SerialExecutor
+
+    spool = many_shards.fill(tmp_path / "spool", 2100, ready=50, streams=1)
+    RecordCache(spool.layout, summaries=True).refresh()
+    read = Record.read
+    count = [0]
+
+    def counted(path: Path) -> Record:
+        count[0] += 1
+        return read(path)
+
+    monkeypatch.setattr(Record, "read", counted)
+    assert not _complete(spool, 10**9)
+    stream = Stream.open(spool)
+    found = Coordinator(spool, stream, SerialExecutor(), RowsNever, samples=10**9).found
+    stream.close()
+    assert found == 2100 * many_shards.ROWS
+    assert count[0] == 200  # the hundred of the last folder, twice
+
+
+class RowsNever:
+    """Rows that nobody asks for."""
+
+
 @root_only
 def test_the_key_of_another_user_is_not_used(tmp_path: Path) -> None:
     from xrdgen.production.cluster.rendezvous import key_file, security

@@ -141,7 +141,7 @@ def _complete(spool: Spool, samples: int | None) -> bool:
     """Tell whether all samples are published."""
     if samples is None:
         return False
-    cache = RecordCache(spool.layout)
+    cache = RecordCache(spool.layout, summaries=True)
     cache.refresh()
     return sum(record.rows for _, _, record in cache) >= samples
 
