@@ -7,7 +7,7 @@ from xrdcommon import commands
 
 from xrdtrain.cli.evaluate import evaluate, predict
 from xrdtrain.cli.fit import fit
-from xrdtrain.cli.models import models
+from xrdtrain.cli.models import bench, models
 from xrdtrain.cli.report import report
 from xrdtrain.cli.study import study
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, evaluate, predict, report, study, models):
+for command in (fit, evaluate, predict, report, study, models, bench):
     app.command()(command)
 commands.add_version(app)
 

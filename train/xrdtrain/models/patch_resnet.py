@@ -134,8 +134,9 @@ class PatchResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, C) of patterns (B, P), or of channels (B, K, P)."""
-        if torch.is_autocast_enabled(x.device.type):  # patches are copied in the type that they are multiplied in
-            x = x.to(torch.get_autocast_dtype(x.device.type))
+        kind = x.device.type
+        if kind != "meta" and torch.is_autocast_enabled(kind):  # patches are copied in the type they are multiplied in
+            x = x.to(torch.get_autocast_dtype(kind))
         x = x.unsqueeze(1) if x.dim() == 2 else x
         patches = functional.pad(x, self.pad).unfold(2, self.window, self.stride)  # (B, K, L, window)
         batch, _, length, _ = patches.shape
