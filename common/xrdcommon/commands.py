@@ -102,7 +102,7 @@ def filled_by(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
 def _parameter(one: Option) -> inspect.Parameter:
     """Return an option as a parameter of a command; None where it is not given."""
     said = one.help if one.default in (None, False) else f"{one.help.removesuffix('.')}; {one.default} by default."
-    declared = typer.Option(*one.names, help=said, show_default=False)
+    declared = typer.Option(*one.names, help=said, show_default=False, metavar=one.values)
     return inspect.Parameter(
         one.name.replace("-", "_"),
         inspect.Parameter.KEYWORD_ONLY,

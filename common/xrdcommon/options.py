@@ -32,6 +32,7 @@ class Option:
         default: of the field.
         help: for the person at the terminal.
         names: of the option on a command line; `--name` unless others were given.
+        values: what it may be, as help shows it, for example "fast|reference"; None shows the type.
 
     """
 
@@ -40,18 +41,20 @@ class Option:
     default: Any
     help: str
     names: tuple[str, ...]
+    values: str | None = None
 
 
-def option(help: str, *names: str, default: Any = None) -> Any:
+def option(help: str, *names: str, default: Any = None, values: str | None = None) -> Any:
     """Return a field of a dataclass of options.
 
     Args:
         help: for the person at the terminal.
         names: of the option on a command line, such as `--time`, where they are not the field's.
         default: of the field; None where a later stage decides.
+        values: what the option may be, as help shows it.
 
     """
-    return dataclasses.field(default=default, metadata={"help": help, "names": names})
+    return dataclasses.field(default=default, metadata={"help": help, "names": names, "values": values})
 
 
 def options_of(kind: type[Any]) -> list[Option]:
@@ -64,6 +67,7 @@ def options_of(kind: type[Any]) -> list[Option]:
             field.default,
             field.metadata["help"],
             field.metadata["names"] or ("--" + _name(field),),
+            field.metadata["values"],
         )
         for field in dataclasses.fields(kind)
         if "help" in field.metadata

@@ -53,12 +53,13 @@ def test_version_and_completion(call: Any, command: str) -> None:
 
 
 def test_choices_are_shown(call: Any) -> None:
-    from xrdgen.crystals.settings import ORDERINGS, PRESETS
+    from xrdgen.crystals.settings import ORDERINGS, PRESETS, VERIFICATIONS
     from xrdgen.samples.config import ENGINES
 
-    shown = call("xrdgen", "sample", "--help").out
+    shown = [call("xrdgen", command, "--help").out for command in ("sample", "produce")]
     for option, choices in (("crystals", PRESETS), ("engine", ENGINES), ("ordering", ORDERINGS)):
-        assert f"--{option} {'|'.join(choices)}" in shown
+        assert all(f"--{option} {'|'.join(choices)}" in text for text in shown)
+    assert f"--verification {'|'.join(VERIFICATIONS)}" in shown[1]
 
 
 @pytest.mark.parametrize("path", [("xrdgen",), ("xrdtrain",), ("xrdgen", "structures"), ("xrdgen", "statistics")])

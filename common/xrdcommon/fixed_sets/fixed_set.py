@@ -10,7 +10,7 @@ Layout (Zarr format 3 group)::
 
 A set is written into a folder beside its place and renamed when whole (`fixed_set_writer`). Every chunk carries a
 checksum; a chunk that is missing reads as NaN and is refused, never taken for an empty diffractogram. The same set in
-tar shards (`fixed_set_tars`) opens here as well; random access at the speed of a training is in `fixed_set_cache`.
+tar shards (`tars`) opens here as well; random access at the speed of a training is in `cache`.
 """
 
 # Dimensions: N rows (diffractograms), P grid points, n rows of one block.

@@ -4,7 +4,7 @@
     NAME/p000000-000042.n1024. ... .tar    rows 43008 to 44031 (see `shards.format`), names in the JSON members
 
 Records are read when the folder is opened, patterns a shard at a time, its checksum first. That is made for reading in
-order; for random access see `fixed_set_cache`.
+order; for random access see `cache`.
 """
 
 # N rows of the set, n rows of a shard, P grid points

@@ -33,10 +33,10 @@ from xrdgen.diffraction.structure_factor_kernels import structure_factors
 from xrdgen.symmetry.lattice_kernels import cell_volume
 
 __all__ = [
-    "CrystalArrays",
     "Diffractogram",
     "NoReflectionError",
     "Peaks",
+    "Scatterers",
     "SimulationSettings",
     "Simulator",
     "simulate",
@@ -61,7 +61,7 @@ class NoReflectionError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class CrystalArrays:
+class Scatterers:
     """A checked crystal as the kernels take it.
 
     Attributes:
@@ -114,7 +114,7 @@ class Simulator:
             self.instrument, float(self.settings.size_min) * ANGSTROMS_PER_NM, float(lorentzian_fraction)
         )
 
-    def arrays(self, crystal: Crystal, lorentzian_fraction: float | None = None) -> CrystalArrays:
+    def arrays(self, crystal: Crystal, lorentzian_fraction: float | None = None) -> Scatterers:
         """Check a crystal and return it as the kernels take it.
 
         Args:
@@ -141,7 +141,7 @@ class Simulator:
             raise InputError(describe_fault(fault, row, crystal))
         self.refuse_endless_work(cell, number, len(positions), lorentzian_fraction)
         weights = occupancies * crystal.multiplicities / self.groups.order[number - 1]
-        return CrystalArrays(cell, positions, atomic_numbers, b_iso, weights, number)
+        return Scatterers(cell, positions, atomic_numbers, b_iso, weights, number)
 
     def pattern(
         self,

@@ -62,7 +62,7 @@ def take_lock(file: Path, how: int) -> int:
 
 
 @dataclass(slots=True)
-class Plan:
+class SetPlan:
     """Which rows of a table become which shards.
 
     Attributes:
@@ -97,11 +97,11 @@ class Plan:
         """Return the generation in which a shard is made for the last time."""
         return max((number for number, start in enumerate(self.starts, 1) if start <= shard), default=0)
 
-    def without(self, faults: Faults) -> Plan:
+    def without(self, faults: Faults) -> SetPlan:
         """Return the plan of the next generation: more rows are left out."""
         crystal = self.kept.index(min(faults))
         first = crystal * self.sizes // ROWS_PER_SHARD
-        return Plan(self.rows, self.sizes, {**self.faults, **faults}, [*self.starts, first])
+        return SetPlan(self.rows, self.sizes, {**self.faults, **faults}, [*self.starts, first])
 
 
 class FreezeFolder:
@@ -168,22 +168,22 @@ class FreezeFolder:
         """Remove the folder."""
         shutil.rmtree(self.path)
 
-    def load_plan(self) -> Plan | None:
+    def load_plan(self) -> SetPlan | None:
         """Return the plan, None before there is one."""
         file = self.path / "plan.json"
         if not file.exists():
             return None
         content = read_json(file)
         faults = {int(row): str(reason) for row, reason in content["faults"].items()}
-        return Plan(int(content["rows"]), int(content["sizes"]), faults, [int(start) for start in content["starts"]])
+        return SetPlan(int(content["rows"]), int(content["sizes"]), faults, [int(start) for start in content["starts"]])
 
-    def save_plan(self, plan: Plan) -> None:
+    def save_plan(self, plan: SetPlan) -> None:
         """Keep the plan."""
         faults = {str(row): reason for row, reason in plan.faults.items()}
         content = {"rows": plan.rows, "sizes": plan.sizes, "faults": faults, "starts": plan.starts}
         write_json(self.path / "plan.json", content)
 
-    def prepare_set(self, grid: Grid, plan: Plan) -> None:
+    def prepare_set(self, grid: Grid, plan: SetPlan) -> None:
         """Make the arrays where there are none, of the length that the plan asks for."""
         if not (self.set / "pattern" / "zarr.json").exists():
             for folder in (self.outcomes, self.set):
@@ -193,10 +193,10 @@ class FreezeFolder:
         pattern_array(self.set, plan.diffractograms)
         self.outcomes.mkdir(exist_ok=True)
 
-    def outcome(self, plan: Plan, shard: int) -> Path:
+    def outcome(self, plan: SetPlan, shard: int) -> Path:
         """Return the file of a shard's outcome, without its ending."""
         return self.outcomes / f"{plan.generation(shard):02d}-{shard:06d}"
 
-    def is_written(self, plan: Plan, shard: int) -> bool:
+    def is_written(self, plan: SetPlan, shard: int) -> bool:
         """Tell whether a shard and its records were written."""
         return self.outcome(plan, shard).with_suffix(".npy").exists() and shard_file(self.set, shard).exists()

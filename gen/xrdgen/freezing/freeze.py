@@ -5,8 +5,8 @@ size, so that a set is a pure function of table, settings and seed, whatever the
 was interrupted; its files carry no date. Occupancies are those of the table. A row that cannot be simulated, or is not
 wanted, is listed in `DIR.rejected.csv`.
 
-Plan, partition, finalise: rows are checked, every shard of 1024 diffractograms is made by one process (`freeze_tasks`),
-read back in order for the hash of the set, and the whole is renamed to its place (`freeze_folder`).
+Plan, partition, finalise: rows are checked, every shard of 1024 diffractograms is made by one process (`tasks`),
+read back in order for the hash of the set, and the whole is renamed to its place (`folder`).
 """
 
 # N rows of the table that could be simulated times sizes a crystal, P grid points
@@ -38,7 +38,7 @@ from xrdcommon.fixed_sets.writer import check_writable, finish_set, pattern_arra
 from xrdcommon.signals import StopRequest, stop_on_signals
 
 from xrdgen.diffraction.settings import SimulationSettings
-from xrdgen.freezing.folder import Faults, FreezeFolder, Plan
+from xrdgen.freezing.folder import Faults, FreezeFolder, SetPlan
 from xrdgen.freezing.randomise import Randomisation
 from xrdgen.freezing.tasks import (
     CheckTask,
@@ -179,7 +179,7 @@ class _Freezer:
         self._randomisation = randomisation
         self._folder, self._stop, self._pool, self._ahead = folder, stop, pool, ahead
 
-    def plan(self) -> Plan:
+    def plan(self) -> SetPlan:
         """Return the plan of the folder; without one, check all rows."""
         plan = self._folder.load_plan()
         if plan is not None:
@@ -198,11 +198,11 @@ class _Freezer:
                 advance(min(ROWS_PER_SHARD, len(rows) - number * ROWS_PER_SHARD))
         for row in np.flatnonzero(doubtful_rows(self._table)).tolist():
             faults.setdefault(row, str(self._table["remarks"].iloc[row]))
-        plan = Plan(len(rows), self._sizes, faults)
+        plan = SetPlan(len(rows), self._sizes, faults)
         self._folder.save_plan(plan)
         return plan
 
-    def make(self, plan: Plan) -> tuple[Plan, str]:
+    def make(self, plan: SetPlan) -> tuple[SetPlan, str]:
         """Make all shards; return the plan that was carried out in the end and the SHA-256 of the patterns."""
         while plan.shards:
             self._folder.prepare_set(self._settings.grid, plan)
@@ -213,7 +213,7 @@ class _Freezer:
             self._folder.save_plan(plan)
         return plan, ""
 
-    def _make_shards(self, plan: Plan) -> tuple[Faults, str]:
+    def _make_shards(self, plan: SetPlan) -> tuple[Faults, str]:
         """Make the shards that are not there and read all back; return rows without reflections and the hash."""
         kept, folder = plan.kept, self._folder
         late: Faults = {}
@@ -238,18 +238,18 @@ class _Freezer:
                 advance(rows.stop - rows.start, f"{len(late)} rejected" if late else "")
         return late, digest.hexdigest()
 
-    def finish(self, plan: Plan, digest: str, attributes: dict[str, Any]) -> None:
+    def finish(self, plan: SetPlan, digest: str, attributes: dict[str, Any]) -> None:
         """Join the records and make the set whole."""
         outcomes = np.concatenate([read_outcome(self._folder.outcome(plan, shard)) for shard in range(plan.shards)])
         samples, ids = outcomes["sample"], np.ascontiguousarray(outcomes["id"])
         finish_set(self._folder.set, self._settings.grid, samples, ids, digest, attributes)
 
-    def _tasks(self, plan: Plan, kept: list[int]) -> Iterator[ShardTask]:
+    def _tasks(self, plan: SetPlan, kept: list[int]) -> Iterator[ShardTask]:
         """Yield the tasks of all shards."""
         for shard in range(plan.shards):
             yield self._task(plan, kept, shard)
 
-    def _task(self, plan: Plan, kept: list[int], shard: int) -> ShardTask:
+    def _task(self, plan: SetPlan, kept: list[int], shard: int) -> ShardTask:
         """Return the task of a shard."""
         start = shard * ROWS_PER_SHARD
         stop = min(plan.diffractograms, start + ROWS_PER_SHARD)

@@ -17,7 +17,7 @@ from xrdcommon.spool.spool import Spool
 
 from xrdgen.production.executors import ORDERS_PER_WORKER, Executor
 from xrdgen.production.monitoring.announcement import Announcement
-from xrdgen.production.plan import Plan
+from xrdgen.production.plan import ShardPlan
 from xrdgen.production.shard_task import Outcome, RowFactory, ShardOrder, ShardReport
 
 POLL = 0.25
@@ -102,7 +102,7 @@ class Coordinator:
         self._stop = StopRequest() if stop is None else stop
         rows = int(spool.configuration["rows_per_shard"])
         self._shard_bytes = check_watermark(rows, spool.grid.n_points, self._marks)
-        self._plan = Plan(spool, stream.number, rows, samples)
+        self._plan = ShardPlan(spool, stream.number, rows, samples)
         self._announcement = Announcement(stream, samples, self._marks)
         self._again: list[ShardOrder] = []
         self._running: set[int] = set()

@@ -24,14 +24,14 @@ CORES_PER_TASK = 64
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How it is worked, and for how long."""
+    """How the work is done, and for how long."""
 
     workers: int | None = option("Worker processes; 0 works without Dask. As many as cores by default.")
     samples: int | None = option("Stop when the spool's total is N; endless by default.")
-    high_watermark: str = option("Pause when so much waits for training.", default="20GB")
-    low_watermark: str | None = option("Go on at so much; 80 % of the high watermark by default.")
-    high_shards: int = option("Pause when so many shards wait for training.", default=100_000)
-    low_shards: int | None = option("Go on at so many shards; 80 % by default.")
+    high_watermark: str = option("Pause when this much waits for training.", default="20GB")
+    low_watermark: str | None = option("Go on when it is down to this; 80 % of the high watermark by default.")
+    high_shards: int = option("Pause when this many shards wait for training.", default=100_000)
+    low_shards: int | None = option("Go on when they are down to this; 80 % by default.")
     keep_free: str = option(
         "Pause while the file system has less space free than this, kept for checkpoints; or 0.", default="1GB"
     )
@@ -40,8 +40,10 @@ class RunOptions:
         "Interface on which workers can join: 127.0.0.1 (default) is this machine alone; 0.0.0.0 all of them (default "
         "with --join). Only who can read the key in the spool's control/ can join."
     )
-    join: bool = option("Of all that run this on one spool, one coordinates and all work (job arrays).", default=False)
-    submit: bool = option("Submit a SLURM job array of so many workers instead of working here.", default=False)
+    join: bool = option(
+        "Share the work with all tasks that run this on one spool; one of them coordinates (job arrays).", default=False
+    )
+    submit: bool = option("Submit a SLURM job array of this many workers instead of working here.", default=False)
     dry_run: bool = option("Print what --submit would submit.", default=False)
 
 
@@ -52,14 +54,26 @@ class SampleOptions:
     seed: int | None = option("Root seed of a new spool; random by default.")
     statistics: str | None = option("Statistics file; embedded:statistics by default.")
     preset: str | None = option("Imperfections of the diffractograms: pure.")
-    crystals: str | None = option("paper (default), or improved: volumes and lattices closer to real ones.")
-    space_groups: str | None = option("natural (default), uniform, or a list such as 2,14,195-230.")
+    crystals: str | None = option(
+        "paper by default; improved: volumes and lattices closer to real ones.", values="paper|improved"
+    )
+    space_groups: str | None = option(
+        "Frequencies of the statistics (default), equal ones, or groups such as 2,14,195-230.",
+        "--space-groups",
+        "--space-group",
+        values="natural|uniform|LIST",
+    )
     min_structures: int | None = option("Leave out groups with fewer structures in the statistics; 50 by default.")
     verification: str | None = option(
-        "Who decides a crystal's space group: exact (default; spglib rechecks 0.1 %), or spglib."
+        "Who decides a crystal's space group: the exact test (default; spglib rechecks 0.1 %), or spglib.",
+        values="exact|spglib",
     )
-    engine: str | None = option("fast (default), or reference: pyxtal, spglib and pymatgen, a thousand times slower.")
-    ordering: str | None = option("none (default), or soft-spheres: atoms too close together are moved apart.")
+    engine: str | None = option(
+        "fast by default; reference: pyxtal, spglib and pymatgen, a thousand times slower.", values="fast|reference"
+    )
+    ordering: str | None = option(
+        "none by default; soft-spheres: atoms too close together are moved apart.", values="none|soft-spheres"
+    )
     rows_per_shard: int | None = option("Samples of a shard; 4096 by default.")
     two_theta_min: float | None = option("Degrees; 5 by default.")
     two_theta_max: float | None = option("Degrees; 90 by default.")

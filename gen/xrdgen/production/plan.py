@@ -11,7 +11,7 @@ REFRESH_INTERVAL = 10.0
 """Seconds between two counts of what other producers have published."""
 
 
-class Plan:
+class ShardPlan:
     """Goes through the numbers of a stream that are not published, up to a total of samples over all streams.
 
     The rows of a shard follow from what is published, so a production that was killed and started again orders the

@@ -16,8 +16,8 @@ from xrdcommon.errors import InputError
 
 from xrdtrain.experiments.experiment import SUFFIX, Experiment, load, shipped
 from xrdtrain.experiments.outcome import table_lines, write_outcome
-from xrdtrain.experiments.plan import Plan, plan
-from xrdtrain.experiments.runner import Progress, run_study
+from xrdtrain.experiments.plan import TaskPlan, plan
+from xrdtrain.experiments.runner import TaskResults, run_study
 
 
 def parse_changes(changes: Sequence[str]) -> dict[str, str]:
@@ -81,27 +81,29 @@ def carry_out(
         return [_submit(name, folder, scale, changes, seeds, workers, sbatch_options)], []
     for what in todo.left_out:
         console.say(f"left out: {what}; give it with --set")
-    progress = run_study(experiment, todo, values, folder, scale)
+    results = run_study(experiment, todo, values, folder, scale)
     found = write_outcome(experiment, todo, folder)
     lines = [*table_lines(experiment, found), "", f"{folder}/table.md, table.csv, curve.csv"]
-    _raise_for_failures(experiment, todo, folder, progress, lines)
+    _raise_for_failures(experiment, todo, folder, results, lines)
     return lines, [asdict(row) for row in found]
 
 
-def _raise_for_failures(experiment: Experiment, todo: Plan, folder: Path, progress: Progress, lines: list[str]) -> None:
+def _raise_for_failures(
+    experiment: Experiment, todo: TaskPlan, folder: Path, results: TaskResults, lines: list[str]
+) -> None:
     """Say what failed, after what did not.
 
     Raises:
         InputError: names the tasks that failed and where their output is.
 
     """
-    if not progress.failed:
+    if not results.failed:
         return
     for line in lines:
         console.say(line)
-    first, why = next(iter(progress.failed.items()))
-    more = f" and {len(progress.failed) - 1} more" if len(progress.failed) > 1 else ""
-    skipped = f"; {len(progress.skipped)} were not tried" if progress.skipped else ""
+    first, why = next(iter(results.failed.items()))
+    more = f" and {len(results.failed) - 1} more" if len(results.failed) > 1 else ""
+    skipped = f"; {len(results.skipped)} were not tried" if results.skipped else ""
     raise InputError(
         f"{experiment.name}: {first}{more} of {len(todo.tasks)} steps failed: {why} (see {folder}/steps/{first}.log"
         f"{skipped}); the same command tries again"

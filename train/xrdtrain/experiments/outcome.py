@@ -20,7 +20,7 @@ from scipy import stats
 from xrdcommon.files import read_json, write_bytes, write_json
 
 from xrdtrain.experiments.experiment import Experiment
-from xrdtrain.experiments.plan import Plan
+from xrdtrain.experiments.plan import TaskPlan
 
 LEVEL = 0.95
 """Of the intervals."""
@@ -74,7 +74,7 @@ def interval(shares: Sequence[float], n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def rows(experiment: Experiment, plan: Plan, folder: Path) -> list[Row]:
+def rows(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[Row]:
     """Read what the trainings that are done have reached."""
     found = []
     for arm in experiment.arm:
@@ -107,7 +107,7 @@ def rows(experiment: Experiment, plan: Plan, folder: Path) -> list[Row]:
     return found
 
 
-def curve(experiment: Experiment, plan: Plan, folder: Path) -> list[dict[str, Any]]:
+def curve(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[dict[str, Any]]:
     """Return the learning curves, one dictionary for each arm, seed, epoch and test set."""
     points = []
     for task in plan.tasks:
@@ -131,7 +131,7 @@ def curve(experiment: Experiment, plan: Plan, folder: Path) -> list[dict[str, An
     return points
 
 
-def write_outcome(experiment: Experiment, plan: Plan, folder: Path) -> list[Row]:
+def write_outcome(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[Row]:
     """Write table.md, table.csv, table.json and curve.csv; return the rows."""
     found = rows(experiment, plan, folder)
     write_json(folder / "table.json", [{key: _finite(value) for key, value in asdict(row).items()} for row in found])

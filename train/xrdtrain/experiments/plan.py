@@ -39,14 +39,14 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TaskPlan:
     """All tasks in order, and what is left out because a value is empty."""
 
     tasks: tuple[Task, ...]
     left_out: tuple[str, ...]
 
 
-def plan(experiment: Experiment, values: Mapping[str, str], workers: int) -> Plan:
+def plan(experiment: Experiment, values: Mapping[str, str], workers: int) -> TaskPlan:
     """Return the tasks of an experiment.
 
     Args:
@@ -78,7 +78,7 @@ def plan(experiment: Experiment, values: Mapping[str, str], workers: int) -> Pla
             test.strip() for condition, test in map(_condition, arm.tests) if not condition or known.get(condition)
         ]
         tasks += [_training(experiment, arm, tests, seed, known, workers) for seed in arm.seeds]
-    return Plan(tuple(tasks), tuple(left_out))
+    return TaskPlan(tuple(tasks), tuple(left_out))
 
 
 def _condition(text: str) -> tuple[str, str]:

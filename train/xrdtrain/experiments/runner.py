@@ -26,14 +26,14 @@ from xrdcommon.files import read_json, write_json
 from xrdcommon.signals import StopRequest, stop_on_signals
 
 from xrdtrain.experiments.experiment import Experiment
-from xrdtrain.experiments.plan import Plan, Task, executable
+from xrdtrain.experiments.plan import Task, TaskPlan, executable
 
 LOOK = 0.2
 FILE = "study.json"
 
 
 @dataclass(slots=True)
-class Progress:
+class TaskResults:
     """What became of the tasks, by name.
 
     Attributes:
@@ -48,7 +48,9 @@ class Progress:
     skipped: list[str] = field(default_factory=list)
 
 
-def run_study(experiment: Experiment, plan: Plan, values: Mapping[str, str], folder: Path, scale: float) -> Progress:
+def run_study(
+    experiment: Experiment, plan: TaskPlan, values: Mapping[str, str], folder: Path, scale: float
+) -> TaskResults:
     """Do what is not done yet.
 
     Args:
@@ -64,16 +66,16 @@ def run_study(experiment: Experiment, plan: Plan, values: Mapping[str, str], fol
 
     """
     _claim(experiment, values, folder, scale)
-    progress = Progress()
+    results = TaskResults()
     with stop_on_signals(at_once=()) as stop:
         for number, task in enumerate(plan.tasks, 1):
             label = f"{number}/{len(plan.tasks)} {task.name}"
             if (folder / task.makes).exists():  # every command makes its target whole, or not at all
-                progress.done.append(task.name)
+                results.done.append(task.name)
                 console.say(f"{label}: done before")
                 continue
-            if progress.failed and (task.arm is None or _any_step_failed(plan, progress)):
-                progress.skipped.append(task.name)
+            if results.failed and (task.arm is None or _any_step_failed(plan, results)):
+                results.skipped.append(task.name)
                 continue
             console.say(f"{label}: {' '.join(task.command)[:160]}")
             started = time.monotonic()
@@ -81,13 +83,13 @@ def run_study(experiment: Experiment, plan: Plan, values: Mapping[str, str], fol
             if stop or code == EXIT_RESUMABLE:
                 raise Interrupted(f"stopped in {task.name} of {experiment.name}; the same command goes on ({folder})")
             if code != 0 or not (folder / task.makes).exists():
-                progress.failed[task.name] = _last_line(_log(folder, task)) or f"exit code {code}"
-                console.say(f"{label}: failed: {progress.failed[task.name]}")
+                results.failed[task.name] = _last_line(_log(folder, task)) or f"exit code {code}"
+                console.say(f"{label}: failed: {results.failed[task.name]}")
                 continue
             seconds = round(time.monotonic() - started, 1)
             write_json(_record(folder, task), {"command": list(task.command), "seconds": seconds, "makes": task.makes})
-            progress.done.append(task.name)
-    return progress
+            results.done.append(task.name)
+    return results
 
 
 def _claim(experiment: Experiment, values: Mapping[str, str], folder: Path, scale: float) -> None:
@@ -128,9 +130,9 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tupl
     ]
 
 
-def _any_step_failed(plan: Plan, progress: Progress) -> bool:
+def _any_step_failed(plan: TaskPlan, results: TaskResults) -> bool:
     """Tell whether one of the tasks that prepare has failed."""
-    return any(task.arm is None and task.name in progress.failed for task in plan.tasks)
+    return any(task.arm is None and task.name in results.failed for task in plan.tasks)
 
 
 def _run(folder: Path, task: Task, stop: StopRequest) -> int:

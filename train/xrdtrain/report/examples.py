@@ -23,7 +23,7 @@ CANDIDATES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ShownCandidate:
     """A space group that the network offers."""
 
     number: int
@@ -42,7 +42,7 @@ class Example:
     size: float
     kind: str
     svg: Markup
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ShownCandidate, ...]
 
 
 def choose(test: Evaluation) -> list[tuple[int, str]]:
@@ -75,11 +75,11 @@ def envelope(pattern: NDArray[np.float64], columns: int = POINTS) -> NDArray[np.
     return largest
 
 
-def _candidates(test: Evaluation, row: int) -> tuple[Candidate, ...]:
+def _candidates(test: Evaluation, row: int) -> tuple[ShownCandidate, ...]:
     """Return the first candidates for one diffractogram."""
     pairs = zip(test.top[row, :CANDIDATES].tolist(), test.probability[row, :CANDIDATES].tolist(), strict=True)
     truth = int(test.labels[row])
-    return tuple(Candidate(group, printed_symbol(group), share, group == truth) for group, share in pairs)
+    return tuple(ShownCandidate(group, printed_symbol(group), share, group == truth) for group, share in pairs)
 
 
 def examples(test: Evaluation, fixed_set: FixedSet) -> list[Example]:

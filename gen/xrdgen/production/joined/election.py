@@ -65,7 +65,7 @@ PATIENCE_LOOKS = 10
 """Looks at a silent coordinator, at least, before another takes its place."""
 
 
-class Verdict(Enum):
+class TaskEnd(Enum):
     """Why a task ends."""
 
     COMPLETE = auto()
@@ -89,7 +89,7 @@ class Election:
         self._silent_since = self._vacant_since = time.monotonic()
         self._had_it = True  # nobody has; the first is as good as any
 
-    def look(self) -> Verdict | None:
+    def look(self) -> TaskEnd | None:
         """Start a coordinator where there is none; tell when production is at its end."""
         now = time.monotonic()
         if self._process is not None:
@@ -125,7 +125,7 @@ class Election:
             return now - self._silent_since >= PATIENCE and self._looks >= PATIENCE_LOOKS
         return self._had_it or now - self._vacant_since >= COURTESY
 
-    def _note_end(self, code: int, now: float) -> Verdict | None:
+    def _note_end(self, code: int, now: float) -> TaskEnd | None:
         if self._process is not None:
             end(self._process)
         self._process = None
@@ -133,16 +133,16 @@ class Election:
         self._vacant_since = self._silent_since = now
         self._not_before = now + LOOK_INTERVAL
         if code == 0:
-            return Verdict.COMPLETE
+            return TaskEnd.COMPLETE
         if code == EXIT_WRONG_INPUT:
-            return Verdict.FAILED
+            return TaskEnd.FAILED
         if code in (EXIT_TAKEN, EXIT_RESUMABLE):
             return None
         self._failures = 1 if now - self._started > HEALTHY else self._failures + 1
         seconds = BACK_OFF[1] if code == EXIT_AGAIN else back_off(self._failures, BACK_OFF)
         self._not_before = now + seconds
         if self._failures >= MAX_FAILURES and code != EXIT_AGAIN:
-            return Verdict.FAILED
+            return TaskEnd.FAILED
         console.say(f"the coordinator ended ({describe_end(code)}); the next one starts in {seconds:.1f} s")
         return None
 
@@ -204,22 +204,22 @@ def produce_joined(
         console.say(f"{n_workers} workers take part in the production of {spool.path}")
         pool = WorkerPool(spool, spool.layout.scheduler_file, n_workers)
         try:
-            verdict = _take_part(spool, election, pool, stop)
+            outcome = _take_part(spool, election, pool, stop)
             _finish(election, pool)
         except KeyboardInterrupt:
             raise Interrupted("stopped at once; unfinished shards are thrown away and made again") from None
         finally:
             election.kill()
             pool.kill()
-        if verdict is Verdict.FAILED:
+        if outcome is TaskEnd.FAILED:
             raise XrdError(f"{spool.path}: the coordinator gave up, for the reason above")
         if stop:
             raise Interrupted(f"stopped by {stop.reason}; the production goes on without this task, or with it again")
-    done = "all samples are there" if verdict is Verdict.COMPLETE else "drained"
+    done = "all samples are there" if outcome is TaskEnd.COMPLETE else "drained"
     console.say(f"{spool.path}: {done}; {spool.backlog().samples} samples ready")
 
 
-def _take_part(spool: Spool, election: Election, pool: WorkerPool, stop: StopRequest) -> Verdict | None:
+def _take_part(spool: Spool, election: Election, pool: WorkerPool, stop: StopRequest) -> TaskEnd | None:
     """Work until the production ends, a signal comes, or the spool is to be drained."""
     looked = -LOOK_INTERVAL
     while not stop:
@@ -227,9 +227,9 @@ def _take_part(spool: Spool, election: Election, pool: WorkerPool, stop: StopReq
             looked = time.monotonic()
             if spool.stop_requested():
                 break
-        verdict = election.look()
-        if verdict is not None:
-            return verdict
+        outcome = election.look()
+        if outcome is not None:
+            return outcome
         pool.look()
         time.sleep(POLL)
     console.say(f"{stop.reason or 'drain requested'}: finishing the shards that are being made (again to stop at once)")
