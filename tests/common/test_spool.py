@@ -17,6 +17,7 @@ from spool_shards import CONFIGURATION, GRID, counts, fill, publish
 from xrdcommon.errors import InputError, MissingFileError, SpoolError
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.shards import ShardName
+from xrdcommon.spool import claims
 from xrdcommon.spool import lease as leases
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.backlog import Backlog, Watermarks, parse_bytes
@@ -522,3 +523,22 @@ def test_consumer_is_what_spool_gives(spool: Spool) -> None:
     with start_consumer(spool, "run") as consumer:
         assert isinstance(consumer, Consumer)
         assert consumer.claim(3) == []
+
+
+def test_a_long_queue_is_not_read_for_every_claim(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 shards wait: a claim of one takes the first, whoever else claims, and does not list all of them."""
+    names = [ShardName(shard, 0, 100, 512, f"{shard:012x}") for shard in range(20_000)]
+    for name in names:
+        (spool.layout.ready / str(name)).touch()
+    looks: list[Path] = []
+    real = claims.names_in
+    monkeypatch.setattr(claims, "names_in", lambda folder: looks.append(folder) or real(folder))
+    with start_consumer(spool, "a") as one, start_consumer(spool, "b") as other:
+        first = [one.claim(1)[0] for _ in range(40)]
+        second = other.claim(30)
+        third = [one.claim(2) for _ in range(20)]
+        taken = [*first, *second, *(name for pair in third for name in pair)]
+    assert first == names[:40]
+    assert second == names[40:70]
+    assert sorted(taken) == names[:110]
+    assert len(looks) <= 4

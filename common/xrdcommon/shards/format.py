@@ -58,9 +58,17 @@ class ShardName:
             FormatError: not the name of a shard.
 
         """
+        found = cls.find(name)
+        if found is None:
+            raise FormatError(f"{name}: not the name of a shard (p000017-000042.n1024.b17485824.<sha12>.tar)")
+        return found
+
+    @classmethod
+    def find(cls, name: str) -> ShardName | None:
+        """Read a file name; None where it is not that of a shard."""
         match = _NAME.fullmatch(name)
         if match is None:
-            raise FormatError(f"{name}: not the name of a shard (p000017-000042.n1024.b17485824.<sha12>.tar)")
+            return None
         producer, shard, rows, size, sha12 = match.groups()
         return cls(int(shard), int(producer), int(rows), int(size), sha12)
 

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
-from xrdcommon.errors import MissingFileError
+from xrdcommon.errors import FormatError, MissingFileError
 from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.backlog import claim_folders, names_in
 from xrdcommon.spool.feeds import discarded, removing
-from xrdcommon.spool.layout import Layout
+from xrdcommon.spool.journal import read_lines
+from xrdcommon.spool.layout import MAIN, Layout
 from xrdcommon.spool.records import Record, RecordCache, rechecks
 from xrdcommon.spool.spool import Spool
 from xrdcommon.spool.usage import Notes, NotesCache, feed_of
@@ -78,6 +80,9 @@ class Audit(FeedAudit):
         lost_shards: names of shards lost, and of which feed where there are several.
         used_twice_shards: those used more than once.
         unexplained: shard files or notes of use that no record accounts for.
+        edited: records and notes that are not what their writers wrote, in a sentence each; what they say is not in the
+            counts.
+        copied: shards that were found in the queue again after they had been used.
         rechecked: crystals (not samples) that the exact symmetry test confirmed and spglib was asked about again.
         refuted: those of them that spglib did not confirm; they are in no shard.
 
@@ -88,13 +93,15 @@ class Audit(FeedAudit):
     lost_shards: list[str] = field(default_factory=list)
     used_twice_shards: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
+    copied: list[str] = field(default_factory=list)
     rechecked: int = 0
     refuted: int = 0
 
     @property
     def ok(self) -> bool:
-        """Nothing used twice, nothing lost, nothing unexplained, and the sum is right for every feed."""
-        faults = self.used_twice or self.lost or self.unexplained
+        """Nothing used twice, lost, unexplained or edited, and the sum is right for every feed."""
+        faults = self.used_twice or self.lost or self.unexplained or self.edited
         return not faults and all(feed.balanced for feed in self.feeds.values())
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,9 +120,14 @@ class Audit(FeedAudit):
             text = [f"{name:12} {getattr(self, name)}" for name in shown]
         text += [f"lost: {name}" for name in self.lost_shards]
         text += [f"used twice: {name}" for name in self.used_twice_shards]
-        text += [f"unexplained: {name}" for name in self.unexplained]
+        text += [f"unexplained: {name}: {UNEXPLAINED}" for name in self.unexplained]
+        text += [f"edited: {sentence}" for sentence in self.edited]
+        text += [f"copied back after its use, kept from a second one in quarantine: {name}" for name in self.copied]
         text += [recheck_line(self.rechecked, self.refuted)] if self.rechecked else []
         return [*text, "ok" if self.ok else "NOT OK"]
+
+
+UNEXPLAINED = "of no record, or used and back in the queue; move it out of the spool before a training takes it"
 
 
 def recheck_line(rechecked: int, refuted: int) -> str:
@@ -165,7 +177,11 @@ def _look(layout: Layout, trainings: NotesCache) -> dict[str, _Places]:
         queues = (layout.feed(feed), removing(layout, feed))
         places[feed].ready = {str(name) for folder in queues for name in names_in(folder)}
     for run_id, _, folder in claim_folders(layout):
-        places[feed_of(layout.consumer(run_id))].claimed |= {str(name) for name in names_in(folder)}
+        try:
+            feed = feed_of(layout.consumer(run_id))
+        except FormatError:
+            feed = MAIN  # said with the other edited files
+        places[feed].claimed |= {str(name) for name in names_in(folder)}
     for feed in layout.feed_names():
         places[feed].quarantined = {str(name) for name in names_in(layout.quarantined(feed))}
         places[feed].discarded = dict(discarded(layout, feed))
@@ -186,8 +202,9 @@ def audit(spool: Spool, cache: RecordCache | None = None, trainings: NotesCache 
 
     """
     layout = spool.layout
-    cache = RecordCache(layout) if cache is None else cache
-    trainings = NotesCache(layout) if trainings is None else trainings
+    faults: dict[Path, str] = {}
+    cache = RecordCache(layout, faults=faults) if cache is None else cache
+    trainings = NotesCache(layout, faults) if trainings is None else trainings
     for _ in range(_LOOKS):
         cache.refresh()
         records = {record.name: record for _, _, record in cache}
@@ -195,9 +212,30 @@ def audit(spool: Spool, cache: RecordCache | None = None, trainings: NotesCache 
         result = _account(records, places, layout.feed_names())
         if not result.lost:
             break
-    result.unexplained = _unexplained(layout, records, places)
+    result.edited = sorted({*faults.values(), *_unreadable(layout)})
+    unreadable = {int_pair for path in faults if (int_pair := _identity(path)) is not None}
+    strange = _unexplained(layout, records, places)
+    result.unexplained = [name for name in strange if ShardName.parse(name).identity not in unreadable]
+    result.copied = sorted({str(entry["name"]) for entry in read_lines(layout.quarantine_log) if entry.get("copied")})
     result.rechecked, result.refuted = rechecks(cache.rejections)
     return result
+
+
+def _identity(record: Path) -> tuple[int, int] | None:
+    """Return stream and shard of a record's file; None for another file."""
+    stream = record.parent.parent.parent.name
+    return (int(stream[1:]), int(record.stem)) if record.stem.isdigit() and stream[1:].isdigit() else None
+
+
+def _unreadable(layout: Layout) -> list[str]:
+    """Return what is wrong with the feeds that trainings name."""
+    found = []
+    for folder in layout.consumers.iterdir():
+        try:
+            feed_of(folder)
+        except FormatError as error:
+            found.append(str(error))
+    return found
 
 
 def _account(records: dict[str, Record], places: dict[str, _Places], feeds: list[str]) -> Audit:
@@ -268,6 +306,6 @@ def _record_of(layout: Layout, name: str) -> Record | None:
     shard = ShardName.parse(name)
     try:
         record = Record.read(layout.record(shard.producer, shard.shard))
-    except MissingFileError:
+    except (MissingFileError, FormatError):
         return None
     return record if record.name == name else None

@@ -72,6 +72,13 @@ KEEP_FREE_SPARE = 1.2
 """Production that waited for space goes on when so many times the space to be kept is free."""
 
 
+KEEP_FILES = 1000
+"""Files (inodes) that production leaves free where it leaves space free: checkpoints and notes are new files."""
+
+FILES_OF_A_SHARD = 5
+"""Files that exist at once while a shard is made: draft, its folder, its link, the record, the record's own draft."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watermarks:
     """Production pauses when a high mark would be passed and goes on at the low ones.
@@ -82,6 +89,7 @@ class Watermarks:
         high_shards: most shards.
         low_shards: production resumes at or below.
         keep_free: bytes of the file system that production leaves free, for checkpoints; it resumes at 1.2 times.
+            Unless it is 0, production leaves `KEEP_FILES` files too.
 
     """
 
@@ -134,6 +142,24 @@ class Watermarks:
         wanted = self.keep_free * KEEP_FREE_SPARE if paused else self.keep_free
         return self.keep_free > 0 and free - more_shards * shard_bytes < wanted
 
+    def short_of_files(self, free: int | None, *, more_shards: int, paused: bool) -> bool:
+        """Tell whether that many more shards would leave too few files (inodes) of the file system free.
+
+        Args:
+            free: files that can still be made; None where the file system sets no limit.
+            more_shards: that are being made or may begin.
+            paused: production waits already, and goes on only with some to spare.
+
+        """
+        wanted = KEEP_FILES * KEEP_FREE_SPARE if paused else KEEP_FILES
+        return self.keep_free > 0 and free is not None and free - more_shards * FILES_OF_A_SHARD < wanted
+
+
+def free_files(folder: Path) -> int | None:
+    """Return how many files (inodes) can still be made by this user; None where there is no limit (Btrfs)."""
+    state = os.statvfs(folder)
+    return state.f_favail if state.f_files else None
+
 
 def free_bytes(folder: Path) -> int:
     """Return the bytes that the file system of a folder has left for this user."""
@@ -147,7 +173,7 @@ def names_in(folder: Path) -> list[ShardName]:
         files = os.listdir(folder)
     except FileNotFoundError:
         return []
-    names = (ShardName.parse(file) for file in files if ShardName.is_name(file))
+    names = (name for file in files if (name := ShardName.find(file)) is not None)
     return sorted(names, key=attrgetter("shard", "producer"))  # twice as fast as by all fields
 
 
@@ -155,7 +181,7 @@ def claim_folders(layout: Layout) -> Iterator[tuple[str, int, Path]]:
     """Yield run id, epoch and path of every folder of claimed shards."""
     for name in sorted(os.listdir(layout.claimed)):
         run_id, dot, epoch = name.rpartition(".")
-        if dot and epoch.isdigit():
+        if dot and epoch.isdigit() and (layout.claimed / name).is_dir():
             yield run_id, int(epoch), layout.claimed / name
 
 

@@ -29,6 +29,12 @@ QUARANTINE_SHARE = 0.01
 QUARANTINE_LEAST = 3
 """...but not before this many are."""
 
+MANY, AHEAD = 1000, 64
+"""Of a queue of more than so many shards, the names of so many are kept from one claim to the next."""
+
+_LOOKS = 3
+"""Looks into a queue where others were faster each time, or nothing can be moved because this one was overtaken."""
+
 
 class Claims:
     """What one incarnation of a training holds, as one process sees it."""
@@ -40,13 +46,18 @@ class Claims:
         self.folder = layout.claims(run_id, epoch)
         self.quarantine = layout.quarantined(feed)
         self._taken = self.owner / f"taken.{epoch:06d}"
+        self.used: set[str] = set()
+        """Shards that this training has wholly used, as far as this process knows."""
         self._lock = threading.RLock()
         self._loaded = 0
         self._quarantined = 0
+        self._next: list[ShardName] = []
 
     def helper(self) -> Claims:
         """Return the same claims for another process, with counters of its own."""
-        return Claims(self.spool, self.run_id, self.feed, self.epoch)
+        claims = Claims(self.spool, self.run_id, self.feed, self.epoch)
+        claims.used = self.used
+        return claims
 
     def verify(self) -> None:
         """Make sure that the incarnation still owns the run.
@@ -71,13 +82,28 @@ class Claims:
         claimed: list[ShardName] = []
         layout = self.spool.layout
         ready = layout.feed(self.feed)
+        keep = True
         with self._lock:
             self.verify()
-            for name in names_in(ready):
-                if len(claimed) >= n:
-                    break
-                if move(ready / str(name), self.folder / str(name)):
+            looks = 0
+            while len(claimed) < n:
+                if not self._next:
+                    waiting = names_in(ready)
+                    looks += 1
+                    if not waiting or looks > _LOOKS:
+                        break
+                    # a long queue takes a tenth of a second to read: what comes first in it is kept for a while
+                    keep = len(waiting) > MANY
+                    self._next = waiting[:AHEAD] if keep else waiting
+                name = self._next.pop(0)
+                if not move(ready / str(name), self.folder / str(name)):
+                    continue
+                if str(name) in self.used:
+                    self._refuse(name)
+                else:
                     claimed.append(name)
+            if not keep:
+                self._next = []
             if claimed:
                 fsync_dir(self.folder)
             elif n > 0 and is_removed(layout, self.feed):
@@ -140,21 +166,15 @@ class Claims:
             self._loaded += 1
         return shard
 
+    def _refuse(self, name: ShardName) -> None:
+        """Keep a shard from a second use that somebody has copied back into the queue."""
+        reason = f"{self.folder / str(name)}: '{self.run_id}' has used it before, somebody copied it back"
+        self._away(name, reason, copied=True)
+        console.say(f"put into quarantine: {reason}")
+
     def _put_in_quarantine(self, name: ShardName, reason: str) -> None:
         with self._lock:
-            self.verify()
-            entry = {
-                "name": str(name),
-                "rows": name.rows,
-                "run": self.run_id,
-                "feed": self.feed,
-                "reason": reason,
-                "unix_time": time.time(),
-            }
-            append_lines(self.spool.layout.quarantine_log, [entry], shared=True)
-            make_folder(self.quarantine)
-            move(self.folder / str(name), self.quarantine / str(name))
-            fsync_dir(self.quarantine)
+            self._away(name, reason)
             self._quarantined += 1
             damaged, seen = self._quarantined, self._loaded + self._quarantined
         console.say(f"damaged shard put into quarantine: {reason}")
@@ -163,3 +183,19 @@ class Claims:
                 f"{self.quarantine}: {damaged} of {seen} shards are damaged; check the disk or network, "
                 "then go on (the damaged ones are kept there, quarantine/log.jsonl has the reasons)"
             )
+
+    def _away(self, name: ShardName, reason: str, *, copied: bool = False) -> None:
+        self.verify()
+        entry = {
+            "name": str(name),
+            "rows": name.rows,
+            "run": self.run_id,
+            "feed": self.feed,
+            "reason": reason,
+            "unix_time": time.time(),
+            **({"copied": True} if copied else {}),
+        }
+        append_lines(self.spool.layout.quarantine_log, [entry], shared=True)
+        make_folder(self.quarantine)
+        move(self.folder / str(name), self.quarantine / str(name))
+        fsync_dir(self.quarantine)

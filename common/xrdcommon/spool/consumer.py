@@ -61,7 +61,7 @@ class Consumer:
         self.claims = Claims(spool, run_id, feed, lease.epoch)
         self._claims = self.claims.folder
         self._lock = threading.RLock()
-        self._used: set[str] = set()
+        self._used = self.claims.used
         self._partly: dict[str, Ranges] = {}
 
     @classmethod
@@ -110,7 +110,7 @@ class Consumer:
         self._write_coverage({name: scattered.get(name, [(0, n)]) for name, n in partly.items()}, step=None)
         # From this line on entries of earlier epochs are void: a process that wakes up late counts for nothing.
         append_lines(self._used_file, [{"epoch": self.epoch, "opened": time.time(), "pid": os.getpid()}])
-        self._used = {entry.name for entry in read_used(self._used_file)}
+        self._used |= {entry.name for entry in read_used(self._used_file)}
         for epoch in coverage_epochs(self._folder):
             if epoch < self.epoch:
                 coverage_file(self._folder, epoch).unlink(missing_ok=True)

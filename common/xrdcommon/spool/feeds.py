@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from xrdcommon.errors import SpoolError
+from xrdcommon.errors import FormatError, SpoolError
 from xrdcommon.files import fsync_dir
+from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.backlog import names_in
 from xrdcommon.spool.journal import append_lines, create_once, explain_refusals, make_folder, move, read_lines, remove
-from xrdcommon.spool.layout import Layout, check_name
+from xrdcommon.spool.layout import EDITED, Layout, check_name
 from xrdcommon.spool.lease import PATIENCE, Lease
 from xrdcommon.spool.spool import Spool
 
@@ -32,6 +33,19 @@ def is_removed(layout: Layout, feed: str) -> bool:
     return _mark(layout, feed).exists()
 
 
+def check_feed(spool: Spool, feed: str) -> None:
+    """Make sure that a feed of this name is there or can be opened.
+
+    Raises:
+        InputError: not a name.
+        SpoolError: the feed was removed.
+
+    """
+    check_name(feed, "feed")
+    if is_removed(spool.layout, feed):
+        raise SpoolError(f"{spool.path}: feed '{feed}' was removed; take another name for a new feed")
+
+
 def open_feed(spool: Spool, feed: str) -> bool:
     """Make sure that there is a feed of this name; return whether it is new.
 
@@ -41,18 +55,24 @@ def open_feed(spool: Spool, feed: str) -> bool:
 
     """
     layout = spool.layout
-    check_name(feed, "feed")
-    if is_removed(layout, feed):
-        raise SpoolError(f"{spool.path}: feed '{feed}' was removed; take another name for a new feed")
+    check_feed(spool, feed)
     with explain_refusals(spool.path):
         make_folder(layout.quarantined(feed))
         return make_folder(layout.feed(feed))
 
 
 def discarded(layout: Layout, feed: str) -> Iterator[tuple[str, int]]:
-    """Yield name and rows of the shards that were thrown away when a feed was removed."""
+    """Yield name and rows of the shards that were thrown away when a feed was removed.
+
+    Raises:
+        FormatError: an entry is not what `sweep` writes.
+
+    """
     for entry in read_lines(_notes(layout, feed)):
-        yield entry["name"], entry["rows"]
+        name = ShardName.find(str(entry.get("name")))
+        if name is None or name.rows != entry.get("rows"):
+            raise FormatError(f"{_notes(layout, feed)}: {entry} names no shard with its rows; {EDITED}")
+        yield str(name), name.rows
 
 
 def removing(layout: Layout, feed: str) -> Path:

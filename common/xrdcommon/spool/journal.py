@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xrdcommon.errors import DiskFullError, SpoolError, XrdError
+from xrdcommon.errors import DiskFullError, FormatError, SpoolError, XrdError
 from xrdcommon.files import NO_SPACE, fsync_dir
+from xrdcommon.spool.layout import EDITED
 
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
@@ -79,7 +80,12 @@ def append_lines(path: Path, entries: Iterable[dict[str, Any]], *, shared: bool 
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the entries of a file of JSON lines; a torn line counts as never written. No file: no entries."""
+    """Yield the entries of a file of JSON lines; a torn line counts as never written. No file: no entries.
+
+    Raises:
+        FormatError: a line of JSON that is no object.
+
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -90,6 +96,8 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 entry = json.loads(line)
             except ValueError:
                 continue
+            if not isinstance(entry, dict):
+                raise FormatError(f"{path}: entry {line[:80].decode(errors='replace')} is no object; {EDITED}")
             yield entry
 
 

@@ -18,6 +18,9 @@ RECORDS_PER_FOLDER = 1000
 
 CREATING_FILE = "spool.json.creating"
 
+EDITED = "it was changed by hand: put back what it was, or end this training and begin with a new spool"
+"""Remedy for a file that is not what the protocol writes."""
+
 MAIN = "main"
 """The feed that every spool has from its first moment."""
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from xrdcommon import console
-from xrdcommon.errors import MissingFileError, SpoolError
+from xrdcommon.errors import FormatError, MissingFileError, SpoolError
 from xrdcommon.files import read_json
 from xrdcommon.spool.journal import create_once
+from xrdcommon.spool.layout import EDITED
 
 PATIENCE = 60.0
 """Seconds without a beat after which an owner on another machine counts as dead."""
@@ -133,9 +134,12 @@ def observe(owner: Path) -> State:
         holder = read_json(folder / f"{epoch:06d}.json")
     except MissingFileError:  # overtaken while we looked: somebody is alive there
         return State.ALIVE
-    if holder["machine"] != _machine():
-        return State.ELSEWHERE
-    return State.ALIVE if _started(holder["pid"]) == holder["started"] else State.DEAD
+    try:
+        if holder["machine"] != _machine():
+            return State.ELSEWHERE
+        return State.ALIVE if _started(int(holder["pid"])) == holder["started"] else State.DEAD
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{folder / f'{epoch:06d}.json'}: does not name an owner ({error!r}); {EDITED}") from error
 
 
 def is_alive(owner: Path, patience: float = PATIENCE) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 
 from xrdcommon.errors import FormatError, MissingFileError
 from xrdcommon.files import read_json, write_json
-from xrdcommon.spool.layout import MAIN, RECORDS_PER_FOLDER, Layout
+from xrdcommon.shards.format import ShardName
+from xrdcommon.spool.layout import EDITED, MAIN, RECORDS_PER_FOLDER, Layout, check_name
 
 Rejections = dict[str, dict[str, int]]
 """Space group -> outcome ("accepted" or the reason) -> number of crystals drawn."""
@@ -60,9 +61,41 @@ class Record:
 
         Raises:
             MissingFileError: the shard was not published.
+            FormatError: the file is not what its maker wrote.
 
         """
-        return cls(**read_json(path))
+        content = read_json(path)
+        try:
+            record = cls(**content)
+            record.check()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"{path}: not the record of a shard ({error}); {EDITED}") from error
+        return record
+
+    def check(self) -> None:
+        """Make sure that the fields are of their types and agree with the shard's name.
+
+        Raises:
+            ValueError: they do not.
+
+        """
+        name = ShardName.parse(self.name)
+        numbers = (self.rows, self.bytes)
+        if not all(type(number) is int for number in numbers):
+            raise ValueError(f"rows {self.rows!r} and bytes {self.bytes!r}: not numbers")
+        if numbers != (name.rows, name.bytes):
+            raise ValueError(f"{self.rows} rows and {self.bytes} bytes, {self.name} has {name.rows} and {name.bytes}")
+        if not isinstance(self.token, str) or not self.token or "/" in self.token or self.token[0] == ".":
+            raise ValueError(f"draft {self.token!r}: not a name")
+        if not isinstance(self.feeds, list) or not all(isinstance(feed, str) for feed in self.feeds):
+            raise ValueError(f"feeds {self.feeds!r}: not a list of names")
+        for feed in self.feeds:
+            check_name(feed, "feed")
+        if not all(
+            isinstance(outcomes, dict) and all(type(n) is int for n in outcomes.values())
+            for outcomes in self.rejections.values()
+        ):
+            raise ValueError("rejections: not numbers of crystals by space group and outcome")
 
 
 def streams(layout: Layout) -> list[int]:
@@ -87,8 +120,17 @@ class RecordCache:
     are read in less than a second instead of ten. An audit reads the records themselves.
     """
 
-    def __init__(self, layout: Layout, *, summaries: bool = False) -> None:
+    def __init__(self, layout: Layout, *, summaries: bool = False, faults: dict[Path, str] | None = None) -> None:
+        """Begin with none.
+
+        Args:
+            layout: of the spool.
+            summaries: read and write them.
+            faults: where to note records that are not what their makers wrote, by file; None: they raise FormatError.
+
+        """
         self._layout = layout
+        self._faults = faults
         self._summaries = summaries
         self._records: dict[int, dict[int, Record]] = {}
         self._full: set[Path] = set()
@@ -119,10 +161,17 @@ class RecordCache:
             _add(sums, summary[1])
         else:
             for shard in new:
-                with contextlib.suppress(MissingFileError):
+                try:
                     record = Record.read(shards[shard])
-                    _add(sums, record.rejections)
-                    known[shard] = replace(record, rejections={})
+                except MissingFileError:
+                    continue
+                except FormatError as error:
+                    if self._faults is None:
+                        raise
+                    self._faults[shards[shard]] = str(error)
+                    continue
+                _add(sums, record.rejections)
+                known[shard] = replace(record, rejections={})
             if full and self._summaries and len(new) == len(shards) and shards.keys() <= known.keys():
                 _write_summary(folder, {shard: known[shard] for shard in sorted(shards)}, sums)
         _add(self._rejections, sums)

@@ -73,6 +73,13 @@ class Spool:
                     remedy = "end its training with the older xrdstream that made it, or name a new folder"
                 raise SpoolError(f"{path}: spool of format {found}, this version knows {SPOOL_FORMAT}; {remedy}")
             spool = cls(path, description)
+            if spool.configuration_hash != files.canonical_hash(spool.configuration):
+                raise SpoolError(
+                    f"{path / SPOOL_FILE}: the configuration was changed after the spool was made (its hash is another "
+                    "one); put back what it was: a spool holds samples of one configuration, name a new folder for "
+                    "another"
+                )
+            _ = spool.grid, spool.classes
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, SpoolError):
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,15 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xrdcommon.errors import FormatError, MissingFileError
+from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import read_json, write_json
+from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.journal import read_lines
-from xrdcommon.spool.layout import MAIN, Layout
+from xrdcommon.spool.layout import EDITED, MAIN, Layout, check_name
 
 Ranges = list[tuple[int, int]]
 """Rows of a shard, first and last (excluded) of each range."""
-
-EDITED = "it was changed by hand: put the file back, or end this training and take a new spool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +111,29 @@ def read_notes(folder: Path) -> Notes:
 class NotesCache:
     """Reads of each training's notes only what was appended since the last time."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, faults: dict[Path, str] | None = None) -> None:
+        """Begin with none.
+
+        Args:
+            layout: of the spool.
+            faults: where to note trainings whose files are not what they wrote; None: they raise FormatError.
+
+        """
         self._layout = layout
+        self._faults = faults
         self._tails: dict[Path, _Tail] = {}
 
     def all(self) -> list[Notes]:
         """Return the notes of all trainings as they are now."""
-        return [
-            self._tails.setdefault(folder, _Tail(folder)).read() for folder in sorted(self._layout.consumers.iterdir())
-        ]
+        found = []
+        for folder in sorted(path for path in self._layout.consumers.iterdir() if path.is_dir()):
+            try:
+                found.append(self._tails.setdefault(folder, _Tail(folder)).read())
+            except FormatError as error:
+                if self._faults is None:
+                    raise
+                self._faults[folder] = str(error)
+        return found
 
 
 class _Tail:
@@ -156,8 +168,11 @@ class _Tail:
         *whole, self._torn = content.split(b"\n")
         # The last line has no end yet and is read again the next time; taking an entry twice changes nothing.
         for line in (*whole, self._torn):
-            with contextlib.suppress(ValueError):
-                self._take(json.loads(line))
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            self._take(checked(entry, file))
         if whole:
             self._offset += len(content) - len(self._torn)
             self._last = whole[-1] + b"\n"
@@ -173,11 +188,19 @@ class _Tail:
 
 
 def feed_of(folder: Path) -> str:
-    """Return the feed that the training of a folder reads (one that has just begun and claimed nothing: main)."""
+    """Return the feed that the training of a folder reads (one that has just begun and claimed nothing: main).
+
+    Raises:
+        FormatError: the file is not what trainings write.
+
+    """
+    file = folder / "feed.json"
     try:
-        return str(read_json(folder / "feed.json")["feed"])
+        return check_name(str(read_json(file)["feed"]), "feed")
     except MissingFileError:
         return MAIN
+    except (InputError, KeyError, TypeError) as error:
+        raise FormatError(f"{file}: does not name a feed ({error}); {EDITED}") from error
 
 
 def read_used(path: Path) -> Iterator[Used]:
@@ -220,9 +243,13 @@ def read_coverage(folder: Path) -> tuple[dict[str, int], dict[str, Ranges]]:
         except KeyError as error:
             if error.args != ("ranges",):
                 raise FormatError(f"{file}: {error} is missing; {EDITED}") from error
-            scattered = {}  # of a version before 0.2
+            scattered = {}  # written before rows could be used in another order
         except (AttributeError, TypeError, ValueError) as error:
             raise FormatError(f"{file}: not a note of rows used ({error}); {EDITED}") from error
+        for name, used in partly.items():
+            ranges, shard = scattered.get(name, [(0, used)]), ShardName.find(name)
+            if shard is None or complement(ranges, shard.rows) == [] or size(merged(ranges)) != used:
+                raise FormatError(f"{file}: {used} rows of {name}, not wholly used; {EDITED}")
         return partly, scattered
     return {}, {}
 
@@ -282,6 +309,37 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the entries of one run's file but those that an earlier incarnation wrote behind a later one's."""
     latest = 0
     for entry in read_lines(path):
+        checked(entry, path)
         latest = max(latest, entry["epoch"])
         if entry["epoch"] == latest:
             yield entry
+
+
+def checked(entry: Any, path: Path) -> Mapping[str, Any]:
+    """Return an entry of a training's file if it is what trainings write.
+
+    Raises:
+        FormatError: it is not; the message names the entry.
+
+    """
+    try:
+        numbers = [entry["epoch"]]
+        if "name" in entry:
+            numbers.append(entry["rows"])
+            if entry["rows"] != ShardName.parse(entry["name"]).rows:
+                raise ValueError(f"{entry['rows']} rows")
+        elif "discarded" in entry:
+            first, last = entry["first"], entry["last"]
+            numbers += [first, last]
+            if not 0 <= first < last <= ShardName.parse(entry["discarded"]).rows:
+                raise ValueError(f"rows {first} to {last}")
+        elif "replayed" in entry:
+            numbers.append(entry["replayed"])
+            str.split(entry["of"])
+        elif "opened" in entry:
+            float(entry["opened"])
+        if not all(type(number) is int for number in numbers):
+            raise ValueError("no whole number")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: entry {json.dumps(entry):.120}: {error}; {EDITED}") from error
+    return entry  # type: ignore[no-any-return]

@@ -10,7 +10,15 @@ from collections.abc import Callable
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted, XrdError
 from xrdcommon.signals import StopRequest
-from xrdcommon.spool.backlog import KEEP_FREE_SPARE, Backlog, Watermarks, format_bytes, free_bytes
+from xrdcommon.spool.backlog import (
+    KEEP_FILES,
+    KEEP_FREE_SPARE,
+    Backlog,
+    Watermarks,
+    format_bytes,
+    free_bytes,
+    free_files,
+)
 from xrdcommon.spool.feeds import feeds
 from xrdcommon.spool.producer import Stream
 from xrdcommon.spool.spool import Spool
@@ -111,6 +119,7 @@ class Coordinator:
         self._paused = False
         self._short = False
         self._free = 0
+        self._free_files: int | None = None
         self._back_off_range = back_off
         self._back_off = 0.0
         self._not_before = 0.0
@@ -222,6 +231,7 @@ class Coordinator:
         self._plan.refresh()
         self._backlog = self._spool.backlog()
         self._free = free_bytes(self._spool.path)
+        self._free_files = free_files(self._spool.path)
         self._since_look = 0
         full_disk = "the disk is full" if now < self._not_before else None
         pause = "high watermark reached" if self._paused else "too little space free" if self._short else full_disk
@@ -248,18 +258,26 @@ class Coordinator:
 
     def _watch_space(self, more: int) -> None:
         """Pause while one more shard would leave less of the file system free than is to be kept; say when."""
-        short = self._marks.short_of_space(
-            self._free, more_shards=more + 1, shard_bytes=self._shard_bytes, paused=self._short
+        more += 1
+        few = self._marks.short_of_files(self._free_files, more_shards=more, paused=self._short)
+        little = self._marks.short_of_space(
+            self._free, more_shards=more, shard_bytes=self._shard_bytes, paused=self._short
         )
-        if short != self._short:
+        if (short := few or little) != self._short:
             self._short = short
             free, kept = format_bytes(self._free), self._marks.keep_free
-            console.say(
-                f"only {free} free where {self._spool.path} lies, {format_bytes(kept)} are kept for checkpoints "
-                f"(--keep-free): production pauses (resumes at {format_bytes(kept * KEEP_FREE_SPARE)})"
-                if short
-                else f"{free} free again: production goes on"
-            )
+            if few:
+                console.say(
+                    f"only {self._free_files} files (inodes) free where {self._spool.path} lies, {KEEP_FILES} are kept "
+                    f"for checkpoints (--keep-free): production pauses (resumes at {KEEP_FILES * KEEP_FREE_SPARE:.0f})"
+                )
+            elif little:
+                console.say(
+                    f"only {free} free where {self._spool.path} lies, {format_bytes(kept)} are kept for checkpoints "
+                    f"(--keep-free): production pauses (resumes at {format_bytes(kept * KEEP_FREE_SPARE)})"
+                )
+            else:
+                console.say(f"{free} free again: production goes on")
 
     def _slowest(self) -> str:
         """Name the feed with the most shards, where there are several; a shard stays until all have used it."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from xrdcommon.errors import InputError
 from xrdcommon.spool.audit import audit
-from xrdcommon.spool.backlog import Watermarks, free_bytes
+from xrdcommon.spool.backlog import KEEP_FILES, Watermarks, free_bytes, free_files
 from xrdcommon.spool.consumer import start_consumer
 from xrdcommon.spool.feeds import open_feed
 from xrdcommon.spool.producer import Stream
@@ -200,3 +200,52 @@ def test_a_production_frozen_past_its_lease_stops(tmp_path: Path) -> None:
     assert (result.ok, result.produced, result.ready) == (True, found + 600, found + 600)
     names = [path.name[:14] for path in spool.layout.ready.iterdir()]
     assert len(names) == len(set(names))
+
+
+@pytest.fixture
+def few_files(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 1,600 files."""
+    path = tmp_path / "files"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=1600", "none", str(path)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a small tmpfs here (needs root)")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def test_files_are_kept_free(few_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Production leaves inodes too, so that the training that could free some can write its checkpoint."""
+    from toy_production import configuration
+
+    spool = Spool.create(few_files / "spool", configuration(50), 7)
+    said: list[str] = []
+
+    def heard(text: str) -> bool:
+        said.append(capsys.readouterr().err)
+        return text in "".join(said)
+
+    total = 320 * 50
+    thread = produce_beside(spool, total, Watermarks(keep_free=1))
+    wait_for(lambda: heard("are kept for checkpoints (--keep-free): production pauses (resumes at 1200)"))
+
+    def stands_still() -> bool:
+        before = spool.backlog()
+        time.sleep(1.5)
+        return spool.backlog() == before
+
+    wait_for(stands_still)
+    assert 0 < spool.backlog().samples < total
+    with start_consumer(spool, "run") as consumer:
+        while audit(spool).used < total:
+            names = consumer.claim(20)
+            consumer.cover({str(name): name.rows for name in names}, step=1)
+            assert (free_files(few_files) or 0) >= KEEP_FILES
+            time.sleep(0 if names else 0.05)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert heard("free again: production goes on")
+    assert "no space" not in "".join(said)
+    assert audit(spool).ok
+    assert not Watermarks(keep_free=1).short_of_files(None, more_shards=9, paused=True)
+    assert not Watermarks().short_of_files(0, more_shards=9, paused=True)
