@@ -38,9 +38,17 @@ def fit(
     source: Annotated[
         Path | None, typer.Argument(help="A spool or a fixed set; default $XRD_SPOOL, else ./spool.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder; default runs/<date>-<model>.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Run folder; default the unfinished run of this source in runs/, else runs/<date>-<model>."),
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="See `xrdtrain models`; default resnet-50 with CUDA, else a small one.")
+        str | None,
+        typer.Option(
+            help="See `xrdtrain models`; default resnet-50 with CUDA, else a small one. Or a function of your own, "
+            "package.module:function, called with the numbers of points and classes: a torch.nn.Module from patterns "
+            "(B, P) to logits."
+        ),
     ] = None,
     test: Annotated[
         list[str] | None,

@@ -30,6 +30,7 @@ from xrdtrain.data.spool_source import SpoolSource
 from xrdtrain.distributed import Ranks, connect
 from xrdtrain.evaluation.evaluate import evaluate_run
 from xrdtrain.evaluation.fixed_test_sets import EMBEDDED_NAME, TestSet, embedded_path, open_test_sets, parse_tests
+from xrdtrain.fitting.beforehand import check_beforehand
 from xrdtrain.fitting.local_producer import Producer, leave_cores_to_producers, local_producer
 from xrdtrain.fitting.request import (
     FitRequest,
@@ -70,7 +71,7 @@ def fit(request: FitRequest) -> dict[str, Any]:
     with connect() as ranks, stop_on_signals(at_once=(signal.SIGINT,)) as stop:
         before = earlier_run(request)
         plan = chosen_plan(request, before)
-        run = ranks.from_leader(chosen_run(request, plan.model))
+        run = ranks.from_leader(chosen_run(request, plan.model, chosen_source(request, before)))
         request = replace(request, run=run)
         before = earlier_run(request)
         plan = chosen_plan(request, before)
@@ -80,6 +81,8 @@ def fit(request: FitRequest) -> dict[str, Any]:
         place = chosen_source(request, before)
         if request.produce is not None and is_fixed_set(place):
             raise InputError(f"{place}: a fixed set; --produce works with a spool")
+        compiled = _compiled(request, ranks)
+        check_beforehand(request, before, place, request.batch or (before or plan.recipe).batch, ranks)
         with local_producer(
             place,
             request.produce if ranks.leads else None,
@@ -87,7 +90,7 @@ def fit(request: FitRequest) -> dict[str, Any]:
             run / "produce.log",
         ) as producer:
             _wait_for_source(place, request, producer, stop)
-            return _train(request, before, plan, run, place, ranks, stop, producer)
+            return _train(request, before, plan, run, place, ranks, stop, producer, compiled=compiled)
 
 
 def _train(
@@ -99,6 +102,8 @@ def _train(
     ranks: Ranks,
     stop: StopRequest,
     producer: Producer | None,
+    *,
+    compiled: bool,
 ) -> dict[str, Any]:
     """Put everything together and train."""
     run_id = ranks.from_leader(before.run_id if before else f"{run.name[:80]}-{secrets.token_hex(4)}")
@@ -107,10 +112,6 @@ def _train(
     seed = request.seed if request.seed is not None else (before.seed if before else 0)
     source: Source
     if (place / SPOOL_FILE).is_file():
-        if request.classes is not None:
-            raise InputError("--classes: a spool's classes are those it was made with; only for a fixed set")
-        if request.cache is not None:
-            raise InputError("--cache: a spool is read once and in order; only for a fixed set")
         order_file = run / "claims.jsonl"
         source = SpoolSource(
             Spool.open(place),
@@ -128,8 +129,6 @@ def _train(
             raise InputError("--feed: a queue of a spool; a fixed set has none")
         chosen = request.classes or (before.classes if before else None)
         source = FixedSource(place, batch=batch, seed=seed, ranks=ranks, run=run, cache=request.cache, classes=chosen)
-    if batch < ranks.world:
-        raise InputError(f"batch of {batch} for {ranks.world} processes: each needs at least one sample")
     if request.produce and ranks.device.type == "cpu":
         leave_cores_to_producers(request.produce)
     checkpoint.seed_everything(seed)
@@ -167,7 +166,7 @@ def _train(
         ranks=ranks,
         stop=stop,
         producer=producer,
-        compiled=_compiled(request, ranks),
+        compiled=compiled,
     )
     try:
         trainer.resume(state)
@@ -362,6 +361,11 @@ def _initialise(model: Network, spec: NetworkSpec, other: Path, config: RunConfi
         )
     weights = run.model.state_dict()
     if run.spec.classes != spec.classes:
+        if not hasattr(model, "output_layer"):
+            raise InputError(
+                f"--init-from {other}: other classes, and {config.model} does not say which layer gives the logits; "
+                "set `output_layer` to its name in the network"
+            )
         own = model.state_dict()
         weights.update({name: own[name] for name in own if name.startswith(f"{model.output_layer}.")})
         console.say(f"--init-from {other}: other classes, so the last layer begins afresh")

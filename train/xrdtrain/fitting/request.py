@@ -6,16 +6,23 @@ import datetime
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from xrdcommon.errors import InputError
+from xrdcommon.errors import FormatError, InputError
+from xrdcommon.fixed_sets.fixed_set import FixedSet, is_fixed_set
+from xrdcommon.shards.format import SPOOL_FILE
 from xrdcommon.space_groups import parse_groups
 from xrdcommon.spool.layout import MAIN, check_name
+from xrdcommon.spool.spool import Spool
 
 from xrdtrain.data.progress import OnCrash
 from xrdtrain.inference.classifier import Precision
 from xrdtrain.models import Preset, Recipe, default_preset, get_preset
 from xrdtrain.models.spec import FILE as NETWORK_FILE
 from xrdtrain.runs.config import RunConfig, read_config
+
+BEFORE_A_RUN = ("produce.log", "cache", NETWORK_FILE)
+"""What may lie in a folder in which no run has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ def earlier_run(request: FitRequest) -> RunConfig | None:
     if run is None or not run.exists():
         return None
     if not (run / "config.json").is_file():
-        if any(path.name not in ("produce.log", "cache", NETWORK_FILE) for path in run.iterdir()):
+        if any(path.name not in BEFORE_A_RUN for path in run.iterdir()):
             raise InputError(f"{run}: holds files and is not a run folder; take another --run")
         return None
     if not request.resume:
@@ -123,17 +130,59 @@ def chosen_plan(request: FitRequest, before: RunConfig | None) -> Plan:
     return Plan(before.model, Recipe.from_dict(before.recipe, str(request.run)), None)
 
 
-def chosen_run(request: FitRequest, model: str) -> Path:
-    """Return --run, else runs/<date>-<model>: today's unfinished run goes on, a finished one is left alone."""
+def chosen_run(request: FitRequest, model: str, source: Path) -> Path:
+    """Return --run, else the latest unfinished run of this source in runs/, else a new runs/<date>-<model>.
+
+    Args:
+        request: what was asked for.
+        model: that a new run would have.
+        source: the spool or fixed set; nothing need be there yet.
+
+    """
     if request.run is not None:
         return request.run
-    base = Path("runs") / f"{datetime.date.today().isoformat()}-{model}"
+    if request.resume and (found := _unfinished(request, source)):
+        return found[-1]
+    base = Path("runs") / f"{datetime.date.today().isoformat()}-{model.replace(':', '.')}"
     number = 1
     while True:
         run = base if number == 1 else base.with_name(f"{base.name}-{number}")
-        if not (run / "evaluation.json").exists() and (request.resume or not run.exists()):
+        if not run.exists() or not any(path.name not in BEFORE_A_RUN for path in run.iterdir()):
             return run
         number += 1
+
+
+def _unfinished(request: FitRequest, source: Path) -> list[Path]:
+    """Return the runs that this request could go on with, oldest first; those of another version are passed over."""
+    origin = origin_of(source)
+    if origin is None:
+        return []
+    found = []
+    for file in Path("runs").glob("*/config.json"):
+        if (file.parent / "evaluation.json").exists():
+            continue
+        try:
+            config = read_config(file.parent)
+        except FormatError:
+            continue
+        same = {key: config.origin.get(key) for key in origin} == origin
+        if same and request.model in (None, config.model) and request.feed in (None, config.origin.get("feed", MAIN)):
+            found.append((config.created, file.parent))
+    return [run for _, run in sorted(found)]
+
+
+def origin_of(source: Path) -> dict[str, Any] | None:
+    """Return what identifies a source among those that runs have read; None where there is none yet.
+
+    Raises:
+        SpoolError, FormatError: a damaged one.
+
+    """
+    if (source / SPOOL_FILE).is_file():
+        return {"kind": "spool", "uuid": Spool.open(source).uuid}
+    if is_fixed_set(source):
+        return {"kind": "fixed set", "content_hash": FixedSet.open(source).content_hash}
+    return None
 
 
 def chosen_source(request: FitRequest, before: RunConfig | None) -> Path:

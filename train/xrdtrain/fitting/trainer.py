@@ -132,6 +132,11 @@ class Trainer:
                 self._train_epoch(advance)
             if not self.finished:
                 self._close_epoch()
+        if not self.samples:
+            raise InputError(
+                f"{self._config.source}: gave no samples until the time was up, nothing was trained; start "
+                f"`xrdgen produce {self._config.source}` and then this command again"
+            )
         return self._finish()
 
     def close(self) -> None:
@@ -324,12 +329,14 @@ class Trainer:
             journal.write(record)
 
     def _checkpoint(self) -> None:
-        """Write a checkpoint; what it covers is deleted from the spool only afterwards.
+        """Write a checkpoint, unless nothing was trained yet; what it covers is then deleted from the spool.
 
         Raises:
             InputError: loss or weights are not finite; the last good checkpoint stays.
 
         """
+        if not self.samples:
+            return
         self._check_sound()
         generators = self._ranks.gather(checkpoint.random_state(self._ranks.device))
         cursor = {**self._source.cursor(), "step": self.samples}

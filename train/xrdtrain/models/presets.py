@@ -14,6 +14,7 @@ from xrdcommon.measurement import Measurement
 from xrdtrain.inputs.axis import axis_within
 from xrdtrain.inputs.masking import RandomMask
 from xrdtrain.inputs.spec import Channel, InputSpec, Transform
+from xrdtrain.models.own import OwnSettings, find_function
 from xrdtrain.models.park import ParkSettings
 from xrdtrain.models.patch_resnet import PatchResNetSettings
 from xrdtrain.models.resnet import ResNetSettings
@@ -203,14 +204,24 @@ PRESETS = {
 
 
 def get_preset(name: str) -> Preset:
-    """Return a preset.
+    """Return a preset, or one for a network of the user's own, `package.module:function`.
+
+    Such a network is trained as the small ones are, with a lower learning rate, and gets the square root of patterns.
 
     Raises:
-        InputError: no such model.
+        InputError: no such model, or its module cannot be imported.
 
     """
+    if ":" in name:
+        settings = OwnSettings(name)
+        find_function(name)
+        recipe = replace(PRESETS["resnet-10-small"].recipe, learning_rate=1e-3)
+        return Preset(name, settings, recipe, Transform.SQUARE_ROOT)
     if name not in PRESETS:
-        raise InputError(f"model '{name}': not known; choose one of {', '.join(PRESETS)}")
+        raise InputError(
+            f"model '{name}': not known; choose one of {', '.join(PRESETS)}, or name a function of your own as "
+            "package.module:function"
+        )
     return PRESETS[name]
 
 

@@ -15,6 +15,7 @@ from xrdcommon.errors import FormatError, InputError
 from xrdcommon.space_groups import check_group
 
 from xrdtrain.inputs.spec import InputSpec
+from xrdtrain.models.own import OwnSettings, make_own
 from xrdtrain.models.park import Park, ParkSettings
 from xrdtrain.models.patch_resnet import PatchResNet, PatchResNetSettings
 from xrdtrain.models.resnet import ResNet, ResNetSettings
@@ -22,13 +23,14 @@ from xrdtrain.models.resnet import ResNet, ResNetSettings
 FORMAT: Final = 1
 FILE: Final = "network.json"
 
-Architecture = ParkSettings | PatchResNetSettings | ResNetSettings
-Network = Park | PatchResNet | ResNet
+Architecture = ParkSettings | PatchResNetSettings | ResNetSettings | OwnSettings
+Network = Park | PatchResNet | ResNet | nn.Module
 
 _KINDS: Final[dict[str, type[Architecture]]] = {
     "park": ParkSettings,
     "patch-resnet": PatchResNetSettings,
     "resnet": ResNetSettings,
+    "own": OwnSettings,
 }
 
 
@@ -72,11 +74,14 @@ def make_network(
         dropout: of park networks.
 
     Raises:
-        InputError: the axis is too short for the network, or fewer than two classes.
+        InputError: the axis is too short for the network, fewer than two classes, or a network of the user's own that
+            cannot be made.
 
     """
     if n_classes < 2:
         raise InputError(f"{n_classes} classes: a classifier needs at least two space groups")
+    if isinstance(architecture, OwnSettings):
+        return make_own(architecture, n_points, n_classes, n_channels)
     if isinstance(architecture, ParkSettings):
         return Park(architecture, n_points, n_classes, n_channels=n_channels, dropout=dropout)
     if isinstance(architecture, PatchResNetSettings):

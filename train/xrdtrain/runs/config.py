@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -104,7 +105,7 @@ def check_same(run: Path, before: RunConfig, now: RunConfig) -> None:
     ]
     if differing:
         details = "; ".join(
-            f"{name} was {_brief(getattr(before, name))}, now {_brief(getattr(now, name))}" for name in differing
+            text for name in differing for text in _differences(name, getattr(before, name), getattr(now, name))
         )
         raise InputError(f"{run}: the run was started otherwise ({details}); take another --run or the same options")
 
@@ -128,9 +129,20 @@ def _of_this_version(content: dict[str, Any], path: Path) -> dict[str, Any]:
     return content
 
 
+def _differences(name: str, before: Any, now: Any) -> list[str]:
+    """Say how a setting differs; of one with parts, which."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return [
+            f"{name.replace('_', ' ')} {key} was {_brief(before.get(key))}, now {_brief(now.get(key))}"
+            for key in {**before, **now}
+            if before.get(key) != now.get(key)
+        ]
+    return [f"{name} was {_brief(before)}, now {_brief(now)}"]
+
+
 def _brief(value: Any) -> str:
     """Shorten a value for a message."""
-    text = str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
