@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from xrdcommon import console
+from xrdcommon.errors import InputError
 from xrdcommon.signals import StopRequest
 
 from xrdtrain.data.batch import Batch, Source
@@ -164,3 +165,11 @@ class Waiting:
             else (f"is `xrdgen produce {self._config.source}` running?")
         )
         console.say(f"waiting for data since {seconds:.0f} s: no shards in {self._config.source}: {running}")
+
+
+def nothing_came(source: str) -> InputError:
+    """Return the error of a training that ended before its first sample."""
+    return InputError(
+        f"{source}: gave no samples until the time was up, nothing was trained; start `xrdgen produce {source}` and "
+        "then this command again"
+    )

@@ -23,7 +23,7 @@ from xrdtrain.data.batch import Batch, Source
 from xrdtrain.distributed import Ranks, explain_lost_peer
 from xrdtrain.evaluation import test_set_pass as evaluation
 from xrdtrain.evaluation.fixed_test_sets import TestSet
-from xrdtrain.fitting.agreement import Verdict, Waiting
+from xrdtrain.fitting.agreement import Verdict, Waiting, nothing_came
 from xrdtrain.fitting.local_producer import Producer
 from xrdtrain.fitting.optimisers import make_optimiser
 from xrdtrain.fitting.schedule import learning_rate
@@ -36,7 +36,6 @@ from xrdtrain.runs.config import RunConfig
 from xrdtrain.runs.reserved_space import Ballast
 
 NOTE_SECONDS = 1.0
-
 
 Ranked = tuple[NDArray[np.int64], Ranking]
 """Rows of a test set and their ranking."""
@@ -133,10 +132,7 @@ class Trainer:
             if not self.finished:
                 self._close_epoch()
         if not self.samples:
-            raise InputError(
-                f"{self._config.source}: gave no samples until the time was up, nothing was trained; start "
-                f"`xrdgen produce {self._config.source}` and then this command again"
-            )
+            raise nothing_came(self._config.source)
         return self._finish()
 
     def close(self) -> None:
