@@ -114,7 +114,7 @@ def extinction_symbol(number: int) -> str:
                 kept = f"{axis}/{kept}" if kept else axis
         shown.append(kept or ("1" if direction == "1" and system == "monoclinic" else "-"))
     wanted = 2 if centring == "R" else 3
-    return centring + "".join([*shown, "-", "-"][:wanted])
+    return str(centring) + "".join([*shown, "-", "-"][:wanted])
 
 
 _SAME_CONDITIONS = {"4_3": "4_1", "3_2": "3_1", "6_5": "6_1", "6_4": "6_2"}

@@ -194,6 +194,17 @@ CASES = {
     "xrdtrain evaluate cut --test a=set.zarr": "damaged checkpoint",
     "xrdtrain predict run nothere.xy": "nothere.xy: no such pattern",
     "xrdtrain predict run junk.cif": "junk.cif: cannot read '.cif'",
+    "xrdtrain predict nothere.xy": "embedded:measured: this package comes without that network",
+    "xrdtrain predict run": "no pattern given; name files or folders",
+    "xrdtrain predict run empty": "empty: a folder without a pattern",
+    "xrdtrain predict run set.zarr --plot p.bmp": "p.bmp: cannot draw '.bmp'",
+    "xrdtrain predict run set.zarr --wavelength Xy": "wavelength 'Xy': give a number in Å or a name",
+    "xrdtrain predict run set.zarr --axis size": "--axis size: give one of 2theta",
+    "xrdtrain predict run set.zarr --columns 1": "--columns 1: give two numbers from 1",
+    "xrdtrain predict run set.zarr --background magic": "--background magic: give auto, none or one of",
+    "xrdtrain predict run set.zarr --prior nothere.csv": "--prior nothere.csv: give trained, uniform, minerals",
+    "xrdtrain predict run set.zarr --prior few.npz": "few.npz: columns",
+    "xrdtrain predict run good.xy nan.xy": "1 of 2 files were not answered",
     "xrdtrain predict run empty.xy": r"empty.xy: shape \(0, 1\)",
     "xrdtrain predict run nan.xy": "nan.xy: values that are not finite",
     "xrdtrain predict run flat.xy": "flat.xy: steps of 85 degrees 2theta lose lines",
@@ -221,6 +232,8 @@ def world(real_rows: pd.DataFrame, cif_texts: list[str], tmp_path_factory: pytes
     for name in ("empty.cif", "empty.npz", "empty.parquet", "empty.xy"):
         (path / name).touch()
     texts = {"afile": "x", "junk.cif": "junk", "bad.npy": "no", "good.cif": cif_texts[0]}
+    x = np.arange(5.0, 90.0, 0.05)
+    texts["good.xy"] = "".join(f"{a:.2f} {1000 * np.exp(-(((a - 30) / 0.1) ** 2)):.3f}\n" for a in x)
     texts |= {"nan.xy": "1 2\n3 nan\n", "flat.xy": "5 1\n90 1\n", "back.xy": "9 1\n8 1\n7 2\n"}
     for name, text in texts.items():
         (path / name).write_text(text)

@@ -15,6 +15,8 @@ from xrdcommon.fixed_sets.fixed_set import write_fixed_set
 from xrdcommon.grid import Grid
 from xrdcommon.spool.producer import Draft, Stream
 from xrdcommon.spool.spool import Spool
+from xrdtrain.fitting.fit import FitRequest, fit
+from xrdtrain.inference.classifier import Precision
 
 GRID = Grid(5.0, 90.0, 0.1)
 CLASSES = (2, 14, 62, 152, 154, 225)
@@ -116,3 +118,20 @@ def make_fixed_set(tmp_path: Path) -> MakeFixedSet:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def trained(tmp_path: Path, make_spool: Any, make_fixed_set: Any) -> tuple[Path, Path]:
+    """A run that has learned, and its test set."""
+    spool, real = make_spool(shards=6), make_fixed_set("real.zarr", n=60)
+    request = FitRequest(
+        source=spool.path,
+        run=tmp_path / "run",
+        model="resnet-10-small",
+        tests=(f"real={real}",),
+        samples=896,
+        batch=64,
+        precision=Precision.FP32,
+    )
+    fit(request)
+    return tmp_path / "run", real

@@ -21,27 +21,10 @@ from xrdcommon.grid import Grid
 from xrdcommon.spool.audit import audit
 from xrdtrain.api import load_run, open_fixed_set, open_spool_dataset
 from xrdtrain.evaluation.evaluate import evaluate_run
-from xrdtrain.fitting.fit import FitRequest, fit
 from xrdtrain.fitting.local_producer import Producer, local_producer
-from xrdtrain.inference.classifier import Precision
-from xrdtrain.inference.predict import draw, predict_files
-
-
-@pytest.fixture
-def trained(tmp_path: Path, make_spool: Any, make_fixed_set: Any) -> tuple[Path, Path]:
-    """A run that has learned, and its test set."""
-    spool, real = make_spool(shards=6), make_fixed_set("real.zarr", n=60)
-    request = FitRequest(
-        source=spool.path,
-        run=tmp_path / "run",
-        model="resnet-10-small",
-        tests=(f"real={real}",),
-        samples=896,
-        batch=64,
-        precision=Precision.FP32,
-    )
-    fit(request)
-    return tmp_path / "run", real
+from xrdtrain.inference.answer import Answerer
+from xrdtrain.inference.predict import PredictOptions, predict
+from xrdtrain.inference.show import draw
 
 
 def test_evaluate_and_predict(
@@ -65,8 +48,10 @@ def test_evaluate_and_predict(
     np.savetxt(tmp_path / "quartz.xy", np.stack([points, measured], axis=1))
     done = run_command("xrdtrain", "predict", run, tmp_path / "quartz.xy", "--json", "--plot", tmp_path / "q.png")
     assert done.returncode == 0, done.stderr
-    assert "interpolated onto the network's grid" in done.stderr
     (answer,) = json.loads(done.stdout)
+    assert "brought onto 5 to 90 degrees" in " ".join(answer["remarks"])
+    assert answer["wavelength_assumed"]
+    assert "does not say its wavelength" in done.stderr
     assert answer["file"].endswith("quartz.xy")
     assert answer["candidates"][0]["label"] == "152/154"
     assert 0.5 < answer["candidates"][0]["probability"] <= 1.0
@@ -77,14 +62,15 @@ def test_evaluate_and_predict(
 
 def test_predict_rows_and_refusals(tmp_path: Path, trained: tuple[Path, Path], make_fixed_set: Any) -> None:
     run, real = trained
-    predictions = predict_files(run, [real])
+    answerer = Answerer([load_run(run)])
+    predictions = list(predict(answerer, [real], PredictOptions(keep_patterns=True)))
     assert len(predictions) == 60
     labels = FixedSet.open(real).samples["space_group"]
     right = [labels[i] in p.candidates[0].space_groups for i, p in enumerate(predictions)]
     assert np.mean(right) > 0.9
     np.save(tmp_path / "short.npy", np.ones(100))
-    with pytest.raises(InputError, match="the network's grid has 851 points"):
-        predict_files(run, [tmp_path / "short.npy"])
+    (refused,) = predict(answerer, [tmp_path / "short.npy"], PredictOptions())
+    assert "the network's grid has 851 points" in str(refused.error)
     with pytest.raises(InputError, match="cannot draw"):
         draw(predictions[:1], tmp_path / "x.gif", 5)
     with pytest.raises(InputError, match="at most 20"):

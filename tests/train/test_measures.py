@@ -14,7 +14,10 @@ from xrdtrain.evaluation.measures import evaluate
 from xrdtrain.evaluation.test_set_pass import spread
 from xrdtrain.inference.candidates import merge_enantiomorphs
 from xrdtrain.labels import OUTSIDE, Classes
-from xrdtrain.measured.patterns import describe_change, on_grid, read_pattern
+from xrdtrain.measured.emission import parse_radiation
+from xrdtrain.measured.pattern import ReadOptions, Scan
+from xrdtrain.measured.prepare import prepare
+from xrdtrain.measured.reading import finish, read_measured
 
 CLASSES = np.array([2, 14, 152, 154, 225, 227])
 
@@ -93,26 +96,24 @@ def test_pattern_files(tmp_path: Path) -> None:
     np.savetxt(tmp_path / "a.xy", columns, header="2theta I")
     np.savetxt(tmp_path / "b.csv", columns, delimiter=",", header="angle,counts", comments="")
     np.save(tmp_path / "c.npy", columns)
+    copper = ReadOptions(radiation=parse_radiation("1.5406"))
     for name in ("a.xy", "b.csv", "c.npy"):
-        read = read_pattern(tmp_path / name)
-        np.testing.assert_allclose(read, columns, rtol=1e-10)
-        pattern = on_grid(read[:, 0], read[:, 1], grid, name)
-        assert pattern.shape == (851,)
-        assert (pattern.min(), pattern.max()) == (0.0, 1.0)
-        assert grid.two_theta[pattern.argmax()] == pytest.approx(40.0, abs=0.06)
-    change = describe_change(angles, grid)
-    assert change is not None
-    assert "interpolated onto the network's grid" in change
-    assert describe_change(grid.two_theta, grid) is None
-    short = describe_change(np.linspace(10, 80, 701), grid)
-    assert short is not None
-    assert "counts as zero" in short
+        read = read_measured(tmp_path / name, copper)
+        np.testing.assert_allclose(np.stack([read.two_theta, read.intensity], axis=1), columns, rtol=1e-10)
+        prepared = prepare(read, grid, 1.5406)
+        assert prepared.values.shape == (851,)
+        assert (prepared.values.min(), prepared.values.max()) == (0.0, 1.0)
+        assert grid.two_theta[prepared.values.argmax()] == pytest.approx(40.0, abs=0.06)
+        assert "brought onto 5 to 90" in " ".join(prepared.remarks)
+    np.savetxt(tmp_path / "short.xy", columns[(angles > 10) & (angles < 80)])
+    assert "counts as zero" in " ".join(prepare(read_measured(tmp_path / "short.xy", copper), grid, 1.5406).remarks)
     np.save(tmp_path / "one.npy", intensity)
-    assert read_pattern(tmp_path / "one.npy").shape == (4000, 1)
+    one = read_measured(tmp_path / "one.npy")
+    assert one.on_grid
+    assert one.intensity.shape == (4000,)
 
 
 def test_wrong_patterns(tmp_path: Path) -> None:
-    grid = Grid(5.0, 90.0, 0.1)
     (tmp_path / "words.xy").write_text("1 2\n2 3\nsome words\n")
     (tmp_path / "empty.csv").write_text("")
     np.save(tmp_path / "cube.npy", np.zeros((3, 3, 3)))
@@ -120,19 +121,21 @@ def test_wrong_patterns(tmp_path: Path) -> None:
     (tmp_path / "not.npy").write_bytes(b"no array")
     for name in ("words.xy", "empty.csv", "cube.npy", "scan.raw", "not.npy"):
         with pytest.raises(FormatError, match=name.replace(".", r"\.")):
-            read_pattern(tmp_path / name)
+            read_measured(tmp_path / name)
     with pytest.raises(MissingFileError, match="no such pattern"):
-        read_pattern(tmp_path / "none.xy")
-    angles, ones = np.linspace(5, 90, 100), np.ones(100)
+        read_measured(tmp_path / "none.xy")
+    angles = np.linspace(5, 90, 300)
+    bump = np.exp(-((angles - 20) ** 2)) + 0.001
+    copper = ReadOptions(radiation=parse_radiation("1.5406"))
     for two_theta, intensity, message in (
-        (angles[::-1], ones, "must rise"),
-        (angles, ones * np.nan, "not finite"),
-        (angles, -ones, "no intensity above zero"),
-        (angles / 4, ones, "less than half"),
-        (angles, ones[:50], "as many of both"),
+        (np.roll(angles, 50), bump, "must rise"),
+        (angles, bump * np.nan, "not finite"),
+        (angles, -bump, "no intensity above zero"),
+        (angles / 4, bump, "less than half"),
+        (angles, bump[:50], "as many of both"),
     ):
         with pytest.raises(InputError, match=message):
-            on_grid(two_theta, intensity, grid, "x")
+            prepare(finish(Scan(two_theta, intensity), Path("x"), copper), Grid(5.0, 90.0, 0.1), 1.5406)
 
 
 def test_durations_and_test_names() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 from xrdcommon import commands
 
-from xrdtrain.cli.evaluate import evaluate, predict
+from xrdtrain.cli.evaluate import evaluate
 from xrdtrain.cli.fit import fit
+from xrdtrain.cli.gate import gate
 from xrdtrain.cli.models import bench, models
+from xrdtrain.cli.predict import predict
 from xrdtrain.cli.report import report
 from xrdtrain.cli.study import study
 
@@ -17,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, evaluate, predict, report, study, models, bench):
+for command in (fit, evaluate, predict, gate, report, study, models, bench):
     app.command()(command)
 commands.add_version(app)
 

@@ -12,16 +12,24 @@ from xrdcommon.errors import InputError
 from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation import test_set_pass as evaluation
 from xrdtrain.evaluation.fixed_test_sets import open_test_sets, parse_tests
+from xrdtrain.evaluation.measured_pass import evaluate_measured, write_measured
+from xrdtrain.inference.answer import Answerer
 from xrdtrain.inference.classifier import Precision
-from xrdtrain.inference.load import load_run
+from xrdtrain.inference.load import Run, load_run
+from xrdtrain.measured.background import check_method
+from xrdtrain.measured.measured_set import is_measured_set, open_measured_set
 
 
-def evaluate_run(path: Path, tests: Sequence[str] | None) -> dict[str, Any]:
+def evaluate_run(
+    path: Path, tests: Sequence[str] | None, *, backgrounds: Sequence[str] = ("auto",), prior: str = "trained"
+) -> dict[str, Any]:
     """Return all measures of each test set and write the predictions to RUN/evaluation.
 
     Args:
         path: run folder.
-        tests: NAME=PATH, or None for the run's own.
+        tests: NAME=PATH, or None for the run's own; a path is a fixed set or a set of measured patterns.
+        backgrounds: for measured patterns, one measurement each; the first goes by the set's name.
+        prior: for measured patterns, see `inference.prior`.
 
     Raises:
         InputError, MissingFileError, FormatError: no such run or set, or they do not fit.
@@ -34,6 +42,8 @@ def evaluate_run(path: Path, tests: Sequence[str] | None) -> dict[str, Any]:
         paths = parse_tests(tests)
     if not paths:
         raise InputError(f"{path}: the run has no test set; give one with --test NAME=PATH")
+    measured = {name: place for name, place in paths.items() if is_measured_set(place)}
+    paths = {name: place for name, place in paths.items() if name not in measured}
     opened = open_test_sets(paths, measurement=run.measurement, classes=run.classes, reference=f"the run {path}")
     results = {}
     for test in opened:
@@ -49,4 +59,21 @@ def evaluate_run(path: Path, tests: Sequence[str] | None) -> dict[str, Any]:
         arrays = evaluation.predictions(test, ranking, run.classes)
         evaluation.write_predictions(path / "evaluation" / f"{test.name}.npz", arrays)
         results[test.name] = evaluation.measure(arrays)
+    return results | _measured(run, measured, backgrounds, prior)
+
+
+def _measured(run: Run, sets: dict[str, Path], backgrounds: Sequence[str], prior: str) -> dict[str, Any]:
+    """Return the measures of sets of measured patterns, for each way to remove the background."""
+    results: dict[str, Any] = {}
+    answerer = Answerer([run])
+    for name, place in sets.items():
+        data = open_measured_set(place)
+        for number, background in enumerate(backgrounds):
+            label = name if number == 0 else f"{name}-{check_method(background)}"
+            with console.progress(f"evaluate {label}", len(data)) as advance:
+                measures, arrays = evaluate_measured(
+                    answerer, data, background=check_method(background), prior=prior, advance=advance
+                )
+            write_measured(run.path / "evaluation" / "measured" / f"{label}.npz", arrays)
+            results[label] = measures
     return results

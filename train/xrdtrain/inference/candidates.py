@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xrdcommon.space_groups import merged_group, merged_symbol, symbol
+from xrdcommon.extinction import extinction_symbol
+from xrdcommon.space_groups import crystal_system, merged_group, merged_symbol, symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,24 @@ class Candidate:
         """All numbers that the candidate stands for."""
         return tuple(int(number) for number in self.label.split("/"))
 
+    @property
+    def crystal_system(self) -> str:
+        """The crystal system, trigonal apart from hexagonal."""
+        return crystal_system(self.space_group)
+
+    @property
+    def extinction_symbol(self) -> str:
+        """The extinction symbol in the standard setting; the same for both of a pair."""
+        return extinction_symbol(self.space_group)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
-        return {**asdict(self), "space_groups": list(self.space_groups)}
+        return {
+            **asdict(self),
+            "space_groups": list(self.space_groups),
+            "crystal_system": self.crystal_system,
+            "extinction_symbol": self.extinction_symbol,
+        }
 
 
 def merge_enantiomorphs(groups: NDArray[np.integer[Any]], probability: NDArray[np.floating[Any]]) -> list[Candidate]:

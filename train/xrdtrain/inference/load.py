@@ -17,7 +17,10 @@ from xrdtrain.inference.candidates import Candidate, merge_enantiomorphs
 from xrdtrain.inference.classifier import CHUNK, rank_logits
 from xrdtrain.inputs.transform import with_channels
 from xrdtrain.labels import Classes
-from xrdtrain.measured.patterns import measured_points, on_grid
+from xrdtrain.measured.emission import Radiation
+from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
+from xrdtrain.measured.prepare import PrepareOptions, prepare
+from xrdtrain.measured.reading import finish
 from xrdtrain.models.spec import Network, NetworkSpec
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig, read_config
@@ -89,24 +92,44 @@ class Run:
         result: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
         return result
 
-    def predict(self, two_theta: ArrayLike, intensity: ArrayLike, name: str = "pattern") -> list[Candidate]:
+    def predict(
+        self,
+        two_theta: ArrayLike,
+        intensity: ArrayLike,
+        name: str = "pattern",
+        *,
+        wavelength: float | None = None,
+        background: str = "none",
+    ) -> list[Candidate]:
         """Rank the space groups of one pattern.
 
         Args:
             two_theta: (M,) angles in degrees, rising; they need not be the network's axis.
-            intensity: (M,) intensities of any scale; background removed if the network was trained without.
+            intensity: (M,) intensities of any scale.
             name: of the pattern, for messages.
+            wavelength: of the pattern, Å; None: the network's own.
+            background: what is removed: none, auto or a method (see `measured.background`).
 
         Returns:
             Candidates, the likeliest first; members of an enantiomorphic pair that are classes are one candidate.
 
         Raises:
-            InputError: not numbers, not rising, or outside the grid.
+            InputError: not numbers, not rising, or outside the network's axis.
 
         """
-        angles = np.asarray(two_theta)
-        pattern = on_grid(angles, np.asarray(intensity), self.grid, name)
-        logits = torch.from_numpy(self.logits(pattern[None], measured_points(angles, self.grid)[None]))
+        radiation = Radiation((self.measurement.wavelength if wavelength is None else wavelength,), "the caller")
+        x, y = np.asarray(two_theta, dtype=np.float64), np.asarray(intensity, dtype=np.float64)
+        if x.ndim != 1 or x.shape != y.shape:
+            raise InputError(f"{name}: {x.shape} angles and {y.shape} intensities; need as many of both")
+        pattern = finish(Scan(x, y, axis=Axis.TWO_THETA), Path(name), ReadOptions(radiation=radiation))
+        prepared = prepare(
+            pattern,
+            self.grid,
+            self.measurement.wavelength,
+            PrepareOptions(background),
+            has_mask=self.spec.input.has_mask,
+        )
+        logits = torch.from_numpy(self.logits(prepared.values[None], prepared.mask[None]))
         top, probability = rank_logits(logits, len(self.spec.classes))
         return merge_enantiomorphs(self.classes.numbers[top[0].numpy()], probability[0].numpy())
 

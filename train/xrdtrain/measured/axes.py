@@ -46,20 +46,6 @@ def to_s(axis: Axis, x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x / {Axis.Q: 4.0 * np.pi, Axis.Q_NM: 40.0 * np.pi, Axis.S: 1.0}[axis]
 
 
-def s_of(two_theta: NDArray[np.float64], wavelength: float) -> NDArray[np.float64]:
-    """Return s = sin(theta) / lambda in 1/Å."""
-    values: NDArray[np.float64] = np.sin(np.radians(two_theta / 2.0)) / wavelength
-    return values
-
-
-def two_theta_of(s: NDArray[np.float64], wavelength: float) -> NDArray[np.float64]:
-    """Return 2theta in degrees, NaN beyond 180 degrees."""
-    sine = s * wavelength
-    with np.errstate(invalid="ignore"):
-        values: NDArray[np.float64] = 2.0 * np.degrees(np.arcsin(np.where(np.abs(sine) <= 1.0, sine, np.nan)))
-    return values
-
-
 def ordered(
     x: NDArray[np.float64], columns: list[NDArray[np.float64] | None], path: Path, other: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64] | None], tuple[str, ...]]:

@@ -24,8 +24,11 @@ SIGNIFICANT = 6.0
 LEAST_SHARE = 0.01
 """Of the strongest line, below which a line is not counted."""
 
-_MAD = 0.6745
-"""Median absolute deviation of a normal variable of unit standard deviation."""
+_FOURTH = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / np.sqrt(70.0)
+"""Fourth difference, which lines of five points or more hardly touch; white noise keeps its standard deviation."""
+
+_QUARTER = 0.3186
+"""A quarter of the absolute values of a normal variable of unit standard deviation are below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +54,23 @@ class Lines:
 
 
 def noise(intensity: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Return the standard deviation of the noise of single points (M,), from the curvature between neighbours.
+    """Return the standard deviation of the noise of single points (M,), from fourth differences of neighbours.
 
     Args:
         intensity: (M,).
         window: points over which it is averaged.
 
     """
-    curvature = np.zeros_like(intensity)
-    curvature[1:-1] = intensity[1:-1] - 0.5 * (intensity[:-2] + intensity[2:])
-    size = np.abs(curvature)
-    typical = float(np.median(size)) / (_MAD * np.sqrt(1.5))
-    if typical == 0.0 and size.any():  # few counts, or clipped at zero: the points where something is
-        typical = float(np.median(size[size > 0.0])) / (_MAD * np.sqrt(1.5))
+    fourth = np.zeros_like(intensity)
+    if len(intensity) > 4:
+        fourth[2:-2] = np.convolve(intensity, _FOURTH, mode="valid")
+    size = np.abs(fourth)
+    # lines only make differences larger, so the smaller ones tell the noise; zeros are points clipped at zero
+    typical = float(np.quantile(size[size > 0.0], 0.25)) / _QUARTER if size.any() else 0.0
     # counting noise grows with the square root of the local level; lines do not count as noise
     level = uniform_filter1d(np.maximum(intensity, 0.0), window, mode="nearest")
     reference = float(np.median(level[level > 0.0])) if (level > 0.0).any() else 1.0
+    reference = max(reference, typical, np.finfo(np.float64).tiny)  # less where the background was removed
     sigma: NDArray[np.float64] = typical * np.sqrt(np.maximum(level / reference, 1.0))
     return sigma
 

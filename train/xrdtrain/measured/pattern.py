@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdtrain.measured.emission import Radiation
+from xrdtrain.measured.positions import s_of
 
 
 class Axis(StrEnum):
@@ -104,6 +105,11 @@ class MeasuredPattern:
     def wavelength(self) -> float | None:
         """Wavelength in Å that positions are counted in (K-alpha 1 of a doublet)."""
         return None if self.radiation is None else self.radiation.wavelength
+
+    def at(self, radiation: Radiation) -> MeasuredPattern:
+        """Return the pattern with its radiation, and s from it where its axis is an angle."""
+        s = s_of(self.two_theta, radiation.wavelength) if len(self.two_theta) else self.s
+        return replace(self, radiation=radiation, s=s)
 
     def __len__(self) -> int:
         """Return the number of points M."""

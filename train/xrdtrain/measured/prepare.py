@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.grid import Grid
 
-from xrdtrain.measured import axes
 from xrdtrain.measured.background import AUTO, background
 from xrdtrain.measured.pattern import MeasuredPattern
+from xrdtrain.measured.positions import s_of, two_theta_of
 from xrdtrain.measured.resample import measured_points, resample
 
 LEAST_OVERLAP = 0.5
@@ -69,6 +69,7 @@ class PreparedPattern:
     Attributes:
         values: (P,) intensity in [0, 1] with maximum 1, 0 where nothing was measured.
         mask: (P,) True where it was measured.
+        axis: (P,) degrees 2theta of the network.
         angles: (M,) measured points that were used, degrees 2theta on the network's axis.
         intensity: (M,) as measured there.
         background: (M,) that was removed, None for none.
@@ -78,6 +79,7 @@ class PreparedPattern:
 
     values: NDArray[np.float32]
     mask: NDArray[np.bool_]
+    axis: NDArray[np.float64]
     angles: NDArray[np.float64]
     intensity: NDArray[np.float64]
     background: NDArray[np.float64] | None
@@ -131,7 +133,7 @@ def prepare(
     if not at_axis.all():
         whose = "is masked" if has_mask else "counts as zero"
         remarks += (f"{1.0 - at_axis.mean():.0%} of the network's axis was not measured and {whose}",)
-    return PreparedPattern((values / highest).astype(np.float32), at_axis, angles, intensity, base, remarks)
+    return PreparedPattern((values / highest).astype(np.float32), at_axis, axis, angles, intensity, base, remarks)
 
 
 def _on_network_angles(
@@ -147,12 +149,12 @@ def _on_network_angles(
         if options.zero_shift:
             two_theta = two_theta - options.zero_shift
             remarks += (f"zero shift of {options.zero_shift:g} degrees removed",)
-        s = axes.s_of(two_theta, own.wavelength)
+        s = s_of(two_theta, own.wavelength)
     elif options.zero_shift:
         raise InputError(f"{pattern.file}: --zero-shift is for angles, this file has {pattern.axis}; leave it out")
     same = own is not None and abs(own.wavelength / wavelength - 1.0) < SAME and len(two_theta) > 0
     # within a thousandth the two are the same line, written with other decimals
-    angles = two_theta if same else axes.two_theta_of(s, wavelength)
+    angles = two_theta if same else two_theta_of(s, wavelength)
     shown = two_theta if len(two_theta) else angles
     keep = np.isfinite(angles) & (angles > 0.0)
     if options.two_theta_range is not None:

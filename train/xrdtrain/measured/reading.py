@@ -16,6 +16,7 @@ from xrdtrain.measured.emission import Radiation
 from xrdtrain.measured.formats.guard import read_bytes
 from xrdtrain.measured.formats.recognise import read_scan
 from xrdtrain.measured.pattern import Axis, MeasuredPattern, ReadOptions, Scan
+from xrdtrain.measured.positions import s_of
 
 MOSTLY_NEGATIVE = 0.5
 """Depth of the deepest point below zero, of the maximum, beyond which intensities are no counts."""
@@ -49,7 +50,6 @@ def finish(scan: Scan, path: Path, options: ReadOptions) -> MeasuredPattern:
     radiation = options.radiation or scan.radiation
     remarks = scan.remarks + _both(options.radiation, scan.radiation)
     if len(scan.x) == 0:
-        _check_intensity(scan.intensity, path)
         return MeasuredPattern(
             path, np.empty(0), np.empty(0), scan.intensity, scan.esd, radiation, Axis.TWO_THETA, remarks, on_grid=True
         )
@@ -74,7 +74,7 @@ def finish(scan: Scan, path: Path, options: ReadOptions) -> MeasuredPattern:
         axes.check_degrees(x, said, path, uneven=uneven)
         inside = x > 0.0  # scans may begin below zero, where there is nothing to see
         x, intensity, esd = x[inside], intensity[inside], None if esd is None else esd[inside]
-        two_theta, s = x, np.empty(0) if radiation is None else axes.s_of(x, radiation.wavelength)
+        two_theta, s = x, np.empty(0) if radiation is None else s_of(x, radiation.wavelength)
     else:
         inside = x > 0.0
         s, intensity, esd = x[inside], intensity[inside], None if esd is None else esd[inside]
@@ -82,7 +82,7 @@ def finish(scan: Scan, path: Path, options: ReadOptions) -> MeasuredPattern:
     if axis is not Axis.TWO_THETA:
         remarks += (f"axis {axis.value} ({'--axis' if options.axis is not None else scan.axis_from}), converted",)
     _check_step(two_theta, path)
-    _check_intensity(intensity, path)
+    check_intensity(intensity, path)
     return MeasuredPattern(path, two_theta, s, intensity, esd, radiation, axis, remarks)
 
 
@@ -94,16 +94,16 @@ def _check_step(two_theta: NDArray[np.float64], path: Path) -> None:
     """Refuse steps between which lines are lost.
 
     Raises:
-        InputError: coarser than `COARSEST`.
+        FormatError: coarser than `COARSEST`.
 
     """
     if len(two_theta) > 1:
         step = float(np.median(np.diff(two_theta)))
         if step > COARSEST:
-            raise InputError(f"{path}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
+            raise FormatError(f"{path}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
 
 
-def _check_intensity(intensity: NDArray[np.float64], path: Path) -> None:
+def check_intensity(intensity: NDArray[np.float64], path: Path) -> None:
     """Refuse intensities without a line in them.
 
     Raises:
