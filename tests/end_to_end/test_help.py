@@ -34,7 +34,7 @@ def test_all_commands_are_there() -> None:
         *(f"xrdgen statistics {name}" for name in ("build", "show")),
         *(f"xrdgen {name}" for name in ("sample", "simulate", "freeze")),
         *(f"xrdgen {name}" for name in ("produce", "worker", "status", "drain", "audit")),
-        *(f"xrdtrain {name}" for name in ("fit", "evaluate", "predict", "report", "models")),
+        *(f"xrdtrain {name}" for name in ("fit", "evaluate", "predict", "gate", "report", "models")),
     }
 
 

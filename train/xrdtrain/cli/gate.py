@@ -17,8 +17,8 @@ def gate(
 ) -> None:
     """Fit what lets `xrdtrain predict` say that a pattern is unlike anything the run was trained on.
 
-    The features of synthetic patterns in front of the run's last layer are kept in RUN/features.npz; a pattern that lies
-    farther from them than 99 % of other synthetic patterns is reported as unlike them.
+    The features of synthetic patterns in front of the run's last layer are kept in RUN/features.npz; a pattern that
+    lies farther from them than 99 % of other synthetic patterns is reported as unlike them.
 
     \b
     Example:

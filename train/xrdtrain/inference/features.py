@@ -1,14 +1,15 @@
 """How far a pattern's features lie from those of synthetic ones: the second gate.
 
 Features are what enters a network's last layer. Synthetic patterns that the network was not trained on give a mean for
-each space group and one covariance for all; a pattern's distance is that of Mahalanobis to the nearest mean (Lee et al.,
-NeurIPS 2018). Beyond the distance that 99 % of other synthetic patterns stay below, a pattern is unlike them.
+each space group and one covariance for all; a pattern's distance is that of Mahalanobis to the nearest mean (Lee et
+al., NeurIPS 2018). Beyond the distance that 99 % of other synthetic patterns stay below, a pattern is unlike them.
 
 # N patterns, F features, K space groups with a mean
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,20 +21,25 @@ from torch import Tensor, nn
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.files import atomic_writer
 
+from xrdtrain.models.spec import Network
+
 FILE = "features.npz"
 FORMAT = 1
 QUANTILE = 0.99
 LEAST_PATTERNS = 500
 LEAST_OF_A_GROUP = 5
+_SPLIT = 0x67617465
+"""Key of the draw that parts the patterns."""
+
 SHRINKAGE = 0.05
 """Share of the mean variance in the covariance, which makes it invertible (Ledoit and Wolf's form, fixed)."""
 
 
 @contextmanager
-def captured(network: nn.Module) -> Iterator[list[NDArray[np.float32]]]:
+def captured(network: Network) -> Iterator[list[NDArray[np.float32]]]:
     """Collect what enters a network's last layer, (n, F) for each forward pass inside the block."""
     found: list[NDArray[np.float32]] = []
-    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    last = network.get_submodule(network.output_layer)
 
     def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         found.append(inputs[0].detach().float().cpu().numpy())
@@ -87,7 +93,7 @@ class FeatureReference:
 def fit_reference(features: NDArray[np.float32], groups: NDArray[np.integer]) -> FeatureReference:
     """Make a reference from features of synthetic patterns that the network was not trained on.
 
-    Every other pattern makes means and covariance, the rest the threshold.
+    One half of the patterns makes means and covariance, the other the threshold.
 
     Args:
         features: (N, F).
@@ -99,8 +105,11 @@ def fit_reference(features: NDArray[np.float32], groups: NDArray[np.integer]) ->
     """
     if len(features) < LEAST_PATTERNS:
         raise InputError(f"{len(features)} synthetic patterns: at least {LEAST_PATTERNS} are needed for a threshold")
-    first, second = features[::2].astype(np.float64), features[1::2]
-    labels = groups[::2]
+    # at random, as sets are often in the order of their groups
+    order = np.random.Generator(np.random.Philox(key=_SPLIT)).permutation(len(features))
+    half = order[: len(order) // 2]
+    first, second = features[half].astype(np.float64), features[order[len(half) :]]
+    labels = groups[half]
     found, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     sums = np.zeros((len(found), first.shape[1]))
     np.add.at(sums, inverse, first)
@@ -129,11 +138,11 @@ def load_reference(run: Path) -> FeatureReference | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if int(arrays["format"]) != FORMAT:
                 raise FormatError(f"{path}: format {int(arrays['format'])}, this version reads {FORMAT}")
             return FeatureReference(arrays["means"], arrays["whitening"], float(arrays["threshold"]), int(arrays["n"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{path}: damaged ({error}); make it again with `xrdtrain gate`") from error
