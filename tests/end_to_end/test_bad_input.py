@@ -204,6 +204,7 @@ CASES = {
     "xrdtrain predict run set.zarr --background magic": "--background magic: give auto, none or one of",
     "xrdtrain predict run set.zarr --prior nothere.csv": "--prior nothere.csv: give trained, uniform, minerals",
     "xrdtrain predict run set.zarr --prior few.npz": "few.npz: columns",
+    "xrdtrain predict run empty good.xy": "1 of 2 files were not answered",
     "xrdtrain predict run good.xy nan.xy": "1 of 2 files were not answered",
     "xrdtrain predict run empty.xy": r"empty.xy: shape \(0, 1\)",
     "xrdtrain predict run nan.xy": "nan.xy: values that are not finite",

@@ -176,6 +176,13 @@ def test_words_that_name_no_wavelength(text: str) -> None:
     assert radiation_in(text) is None
 
 
+def test_the_files_own_wavelength_comes_first(lines: TwoColumns, write: Write) -> None:
+    path = write("mo.xy", "# wavelength 0.7093\n" + rows(*lines))
+    pattern = read_measured(path, ReadOptions(radiation=parse_radiation("CuKa")))
+    assert pattern.wavelength == pytest.approx(0.7093)
+    assert "the file's was taken" in pattern.remarks[0]
+
+
 def test_names_of_radiations() -> None:
     assert parse_radiation("CuKa").wavelengths == pytest.approx((1.540562, 1.544390))
     assert parse_radiation("MoKa1").wavelengths == pytest.approx((0.70930,))

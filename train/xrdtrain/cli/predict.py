@@ -35,7 +35,7 @@ def predict(
         ),
     ] = "trained",
     wavelength: Annotated[
-        str | None, typer.Option(help="In Å, or CuKa, CuKa1, MoKa, CoKa ...; before what a file says.")
+        str | None, typer.Option(help="In Å, or CuKa, CuKa1, MoKa, CoKa ...; of files that do not say theirs.")
     ] = None,
     axis: Annotated[
         str | None,

@@ -107,9 +107,7 @@ class _Ready:
 def find_patterns(paths: Sequence[Path]) -> list[Path]:
     """Return the files that paths name; of a folder, those in it and below that have the name of a pattern.
 
-    Raises:
-        InputError: a folder without any.
-
+    A folder without any is returned itself, to be refused in its turn.
     """
     found: list[Path] = []
     for path in paths:
@@ -123,9 +121,7 @@ def find_patterns(paths: Sequence[Path]) -> list[Path]:
             and file.is_file()
             and not any(part.startswith(".") or part.endswith(".zarr") for part in file.relative_to(path).parts)
         )
-        if not inside:
-            raise InputError(f"{path}: a folder without a pattern ({', '.join(SUFFIXES)}), and no run folder")
-        found += inside
+        found += inside or [path]
     return found
 
 
@@ -146,7 +142,7 @@ def predict(
         advance: told the files done.
 
     Raises:
-        InputError: a folder without patterns.
+        InputError, MissingFileError, FormatError: no such prior.
 
     """
     waiting: list[_Ready | Prediction] = []
@@ -169,6 +165,8 @@ def _make_ready(
                 untouched = PrepareOptions(NONE, options.preparing.two_theta_range, options.preparing.zero_shift)
                 yield _Ready(name, pattern, _prepared(answerer, pattern, untouched))
             return
+        if path.is_dir():
+            raise InputError(f"{path}: a folder without a pattern ({', '.join(SUFFIXES)}), and no run folder")
         pattern = read_measured(path, options.reading)
         pattern = _with_radiation(pattern, answerer.measurements[0], ask)
         yield _Ready(str(path), pattern, _prepared(answerer, pattern, options.preparing))

@@ -37,7 +37,10 @@ def doubts(prepared: PreparedPattern) -> tuple[str, ...]:
             "count longer, or there is no crystal"
         )
     elif len(lines) < LEAST_LINES:
-        found.append(f"only {len(lines)} lines stand out of the noise, too few to tell groups apart")
+        found.append(
+            f"only {len(lines)} {'line stands' if len(lines) == 1 else 'lines stand'} out of the noise, "
+            "too few to tell groups apart"
+        )
     if prepared.mask.mean() < LEAST_SHOWN:
         found.append(f"only {prepared.mask.mean():.0%} of the range that the network knows was measured")
     return tuple(found)

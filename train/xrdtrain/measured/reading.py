@@ -47,7 +47,7 @@ def finish(scan: Scan, path: Path, options: ReadOptions) -> MeasuredPattern:
         FormatError, InputError: an axis, order or intensities that are no pattern.
 
     """
-    radiation = options.radiation or scan.radiation
+    radiation = scan.radiation or options.radiation
     remarks = scan.remarks + _both(options.radiation, scan.radiation)
     if len(scan.x) == 0:
         return MeasuredPattern(
@@ -123,7 +123,7 @@ def check_intensity(intensity: NDArray[np.float64], path: Path) -> None:
 
 
 def _both(given: Radiation | None, read: Radiation | None) -> tuple[str, ...]:
-    """Return a remark where the user names another wavelength than the file."""
+    """Return a remark where the user names another wavelength than the file, which is taken then."""
     if given is None or read is None or abs(given.wavelength / read.wavelength - 1.0) < 1e-3:
         return ()
-    return (f"the file says {read}, {given.source} says {given}: the latter was taken",)
+    return (f"the file says {read}, {given.source} says {given}: the file's was taken",)
