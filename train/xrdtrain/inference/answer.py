@@ -88,11 +88,13 @@ class Answerer:
             self.networks, inputs, self.log_ratio(prior), self.references, strict=True
         ):
             places = np.searchsorted(self.groups, run.classes.numbers)
-            with captured(run.model) as features:
-                logits = run.logits(values, masks).astype(np.float64)
-            total[:, places] += softmax(logits + added, axis=1)
-            if reference is not None:
+            if reference is None:
+                logits = run.logits(values, masks)
+            else:
+                with captured(run.model) as features:
+                    logits = run.logits(values, masks)
                 far |= reference.distance(np.concatenate(features)) > reference.threshold
+            total[:, places] += softmax(logits.astype(np.float64) + added, axis=1)
         return total / len(self.networks), far
 
     def answer(self, inputs: Sequence[Input], prior: str = TRAINED) -> list[tuple[list[Candidate], tuple[str, ...]]]:

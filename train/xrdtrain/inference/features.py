@@ -37,9 +37,17 @@ SHRINKAGE = 0.05
 
 @contextmanager
 def captured(network: Network) -> Iterator[list[NDArray[np.float32]]]:
-    """Collect what enters a network's last layer, (n, F) for each forward pass inside the block."""
+    """Collect what enters a network's last layer, (n, F) for each forward pass inside the block.
+
+    Raises:
+        InputError: a network of the user's that does not name its last layer.
+
+    """
     found: list[NDArray[np.float32]] = []
-    last = network.get_submodule(network.output_layer)
+    name = getattr(network, "output_layer", None)
+    if not isinstance(name, str):
+        raise InputError("the network does not name its last layer; set `output_layer` to its name in the network")
+    last = network.get_submodule(name)
 
     def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         found.append(inputs[0].detach().float().cpu().numpy())
