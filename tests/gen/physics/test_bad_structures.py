@@ -55,7 +55,7 @@ REFUSED = {
     "flat": (cif(CATION, ANION, angle="120", symbol="P 1"), ""),
     "occupancy above 1": (cif("Na1 Na 0 0 0 1.4", ANION), r"occupancy 1\.4 is outside"),
     "site above 1": (cif("Na1 Na 0 0 0 0.8", "K1 K 0 0 0 0.7", ANION), r"add up to 1\.5, more than 1"),
-    "occupancy zero": (cif("Na1 Na 0 0 0 0", ANION), "occupancy 0 is outside"),
+    "occupancy zero": (cif("Na1 Na 0 0 0 0"), "no atoms: none has coordinates and an occupancy"),
     "negative occupancy": (cif("Na1 Na 0 0 0 -0.5", ANION), "occupancy"),
     "NaN occupancy": (cif("Na1 Na 0 0 0 nan", ANION), "occupancy"),
     "no atoms": (cif(), "no atoms"),
@@ -63,7 +63,11 @@ REFUSED = {
     "infinite coordinate": (cif("Na1 Na inf 0 0 1", ANION), "infinity"),
     "unknown coordinates": (cif("Na1 Na ? ? ? 1", ANION), ""),
     "a cell of two micrometres": (cif(CATION, ANION, a="20000"), r"about .* reflections and .* terms, more than"),
-    "no reflection": (cif(CATION, ANION, a="0.5"), "no reflection at 5 to 90 degrees .* shorter wavelength"),
+    "atoms in one place": (cif(CATION, ANION, a="0.5"), r"atoms Na1 and Cl1 are 0\.25 Å apart"),
+    "no reflection": (
+        cif("H1 H 0 0 0 1", a="1.0", symbol="P m -3 m"),
+        "no reflection at 5 to 90 degrees .* shorter wavelength",
+    ),
 }
 """What is wrong: the CIF, and what the line must say ("": it names the file and the block only)."""
 

@@ -89,6 +89,8 @@ def read_atoms(block: Block, cell: NDArray[np.float64], formula: frozenset[int])
             left_out.setdefault("dummy", []).append(name)
         elif not all(number.given for number in place):
             if labels[row] not in MISSING or types[row] not in MISSING:
+                if name[:1] not in ("H", "D") and any(columns[key][row].strip() == "?" for key in COORDINATES):
+                    raise InputError(f"atom {name}: its coordinates are unknown (?)")
                 left_out.setdefault("without coordinates", []).append(name)
         else:
             if any(abs(number.value) > MAX_COORDINATE for number in place):

@@ -148,7 +148,7 @@ def _of_type(text: str, label: str, formula: frozenset[int]) -> SiteElement:
         z = _z(found.group(1))
         if z is not None:
             return SiteElement(z)
-    raise InputError(f"atom {label or text}: type symbol '{text}' is no element")
+    raise InputError(f"atom {label or text}: its type symbol names no element '{text}'")
 
 
 def _of_label(label: str, formula: frozenset[int], named: frozenset[int]) -> SiteElement:

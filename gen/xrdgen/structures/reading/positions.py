@@ -39,6 +39,7 @@ MAX_IMAGES = 400_000
 """Atoms times operations; more are refused."""
 MAX_PAIRS = 40_000_000
 """Distances between listed atoms and all positions (6,300 atoms in P 1); more are refused."""
+SECONDS_PER_PAIR = 2.8e-7
 _CHUNK = 2_000_000
 """Distances worked on at a time."""
 
@@ -116,7 +117,9 @@ def place(atoms: AtomRows, group: SymmetryGroup, lattice: NDArray[np.float64]) -
     multiplicity = group.order // fixed
     if int(multiplicity.sum()) * len(atoms.z) > MAX_PAIRS:
         raise InputError(
-            f"{len(atoms.z)} atoms listed and {int(multiplicity.sum())} in the cell: too many to compare all distances"
+            f"{len(atoms.z)} atoms listed, {int(multiplicity.sum())} in the cell: about "
+            f"{SECONDS_PER_PAIR * int(multiplicity.sum()) * len(atoms.z):.2g} s to read with all distances, more than "
+            f"{SECONDS_PER_PAIR * MAX_PAIRS:.2g}; give the asymmetric unit with its space group"
         )
     positions, row_of = _orbits(x, group)
     sites, site_of_row = _merge(atoms, x, multiplicity, positions, row_of, lattice, remarks)

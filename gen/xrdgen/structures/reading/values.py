@@ -12,6 +12,7 @@ MISSING = ("", "?", ".")
 """Unknown and not applicable."""
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?(\d*)|\.(\d+)))(?:[eEdD]([+-]?\d{1,3}))?(?:\(\d*\.?\d*\)?)?")
+_NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _FRACTION = re.compile(r"([+-]?\d{1,4})/(\d{1,4})")
 
 EXACT = 99
@@ -62,4 +63,7 @@ def read_number(text: str, name: str) -> Number:
     fraction = _FRACTION.fullmatch(text)
     if fraction is not None and int(fraction.group(2)):
         return Number(int(fraction.group(1)) / int(fraction.group(2)), EXACT)
+    if _NOT_FINITE.fullmatch(text):
+        what = "not a number" if text.lower().endswith("nan") else "infinity"
+        raise InputError(f"{name} is '{text}' ({what}): must be finite")
     raise InputError(f"{name} is '{text[:40]}': not a number")
