@@ -51,7 +51,7 @@ def test_evaluate_and_predict(
     (answer,) = json.loads(done.stdout)
     assert "brought onto 5 to 90 degrees" in " ".join(answer["remarks"])
     assert answer["wavelength_assumed"]
-    assert "does not say its wavelength" in done.stderr
+    assert "the wavelength is not said" in done.stderr
     assert answer["file"].endswith("quartz.xy")
     assert answer["candidates"][0]["label"] == "152/154"
     assert 0.5 < answer["candidates"][0]["probability"] <= 1.0

@@ -123,6 +123,13 @@ def predict(
                     console.emit(line)
             elif item.error is None:
                 _tell(item)
+    assumed = [item for item in predictions if item.radiation is not None and item.radiation.assumed]
+    if quiet and assumed:
+        whose = assumed[0].name if len(assumed) == 1 else f"{len(assumed)} files"
+        console.say(
+            f"{whose}: the wavelength is not said, taken as that of the network, "
+            f"{answerer.measurements[0].wavelength:g} Å; if it is another, say so with --wavelength"
+        )
     if as_json:
         console.emit_json([item.to_dict(top) for item in predictions])
     if csv is not None:
@@ -148,8 +155,6 @@ def _nothing(n: int) -> None:
 
 def _tell(item: Prediction) -> None:
     """Say on standard error what a table would have shown beside the candidates."""
-    if item.radiation is not None and item.radiation.assumed:
-        console.say(f"{item.name}: {next(remark for remark in item.remarks if 'wavelength' in remark)}")
     if item.doubts:
         console.say(f"{item.name}: unlike anything trained on: {'; '.join(item.doubts)}")
 
