@@ -32,7 +32,7 @@ ROWS, STEP, WATERMARK = 160, 0.05, "60MB"
 
 
 def roles(spool: Path, runs: Path, *, short: bool) -> list[Role]:
-    """Return who plays: two productions, workers that join, trainings on two feeds, a network."""
+    """Return who plays: two productions, workers that join, trainings and streams on three feeds, a network."""
     options = ["--rows-per-shard", str(ROWS), "--step", str(STEP), "--high-watermark", WATERMARK]
     helped = subprocess.run(
         [str(BIN / "xrdgen"), "produce", "--help"], capture_output=True, text=True, check=True
@@ -46,6 +46,9 @@ def roles(spool: Path, runs: Path, *, short: bool) -> list[Role]:
             name, "training", [sys.executable, "-m", "tests.soak.training", str(spool), str(runs / name), *more]
         )
 
+    def stream(name: str, *more: str) -> Role:
+        return Role(name, "training", [sys.executable, "-m", "tests.soak.stream", str(spool), str(runs / name), *more])
+
     cast = [
         Role("cluster", "producer", [*produce, "1" if short else "2"], ("plain",)),
         Role("alone", "producer", [*produce, "0"], ("plain",)),
@@ -53,6 +56,7 @@ def roles(spool: Path, runs: Path, *, short: bool) -> list[Role]:
         Role("task-b", "task", [*produce, "1", "--join"], ("joined",)),
         training("left", "--rate", "3000"),
         training("other", "--rate", "2000", "--feed", "second", "--batch", "70"),
+        stream("stream", "--rate", "2000", "--feed", "third", "--workers", "1", "--on-crash", "discard"),
     ]
     if not short:
         fit = [str(BIN / "xrdtrain"), "fit", str(spool), "--run", str(runs / "network"), "--model", "resnet-10-small"]
@@ -62,6 +66,7 @@ def roles(spool: Path, runs: Path, *, short: bool) -> list[Role]:
             Role("task-c", "task", [*produce, "1", "--join"], ("joined",)),
             training("once", "--feed", "second", "--batch", "16", "--rate", "1500", "--on-crash", "discard"),
             training("right", "--rate", "1000", "--batch", "64", "--every", "700"),
+            stream("again", "--rate", "1000", "--feed", "third", "--workers", "2", "--shuffle", "400"),
             Role("network", "network", fit),
         ]
     return cast

@@ -115,6 +115,7 @@ def test_no_dictionary_in_what_differs(days: type[Days], make_spool: Any, tmp_pa
     assert "origin root_seed was 12, now 11; grid step was 0.2, now 0.1" in text
 
 
+@pytest.mark.slow
 def test_training_on_nothing(days: type[Days], tmp_path: Path, make_spool: Any, run_command: Any) -> None:
     """An empty spool until the time is up: one line, exit code 2, and no network that anybody could take for one."""
     spool = make_spool("spool", shards=0)

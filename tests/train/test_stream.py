@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import random
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
-from xrdcommon.errors import InputError, SpoolError
+from xrdcommon.errors import InputError, Interrupted, SpoolError
 from xrdcommon.spool.audit import audit
 from xrdcommon.spool.spool import Spool
 from xrdtrain.api import open_fixed_set, open_spool_dataset
@@ -331,6 +333,42 @@ def test_what_cannot_be_read_does_not_stop_it(make_spool: Any) -> None:
         assert sum(1 for _ in stream) == 4 * ROWS
         stream.commit()
     assert counts(spool) == {"used": 4 * ROWS, "quarantined": 2 * ROWS}
+
+
+def test_what_a_worker_says(make_spool: Any) -> None:
+    """In one line, without the worker's traceback."""
+    spool = make_spool(shards=5, rows=ROWS)
+    for path in spool.layout.ready.iterdir():
+        path.write_bytes(b"damaged")
+    with open_spool_dataset(spool.path, "run", wait=False) as stream, pytest.raises(SpoolError) as caught:
+        list(stream.loader(batch_size=16, num_workers=1))
+    assert "shards are damaged; check the disk or network" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_whoever_dies(tmp_path: Path, make_spool: Any) -> None:
+    """A worker's death is said in one line; workers end with the process that they read for."""
+    spool = make_spool(shards=3, rows=ROWS)
+    with open_spool_dataset(spool.path, "run", fields=("identity",), wait=True) as stream:
+        others = set(multiprocessing.active_children())
+        batches = iter(stream.loader(batch_size=16, num_workers=1))
+        next(batches)
+        (worker,) = set(multiprocessing.active_children()) - others
+        os.kill(worker.pid or 0, signal.SIGKILL)
+        with pytest.raises(Interrupted, match="a worker process of the stream died"):
+            list(batches)
+        stream.commit()
+    assert audit(spool).used > 0
+    training = Training(tmp_path, spool.path, "--workers", 2)
+    limit = time.monotonic() + 90
+    while len(children := psutil.Process(training.process.pid).children()) < 2 or not touched(tmp_path):
+        assert time.monotonic() < limit, training.log.read_text()
+        time.sleep(0.05)
+    training.process.kill()
+    training.process.wait()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
 
 
 def test_the_readme_is_true(tmp_path: Path, make_spool: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from xrdcommon.shards.reader import Shard, read_shard
 from xrdcommon.spool.backlog import names_in
 from xrdcommon.spool.feeds import is_removed
 from xrdcommon.spool.given import TURN
-from xrdcommon.spool.journal import append_lines, make_folder, move
+from xrdcommon.spool.journal import append_lines, explain_refusals, make_folder, move
 from xrdcommon.spool.lease import check_held
 from xrdcommon.spool.spool import Spool
 
@@ -117,13 +117,20 @@ class Claims:
             name: the shard.
             turn: iteration of the owner; in a new one shards can be taken again.
 
+        Raises:
+            DiskFullError: no space for the mark.
+            SpoolError: the spool cannot be written.
+
         """
-        make_folder(self._taken)
         mark = self._taken / f"{name}{TURN}{turn}"
         try:
-            os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        except FileExistsError:
-            return False
+            with explain_refusals(self.spool.path):
+                make_folder(self._taken)
+                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except SpoolError:
+            if mark.exists():
+                return False
+            raise
         if not os.path.lexists(self.folder / str(name)):  # used up and deleted since we looked
             mark.unlink()
             return False

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from xrdcommon.errors import DiskFullError
 from xrdcommon.files import NO_SPACE
+from xrdcommon.spool.journal import explain_refusals
 
 OWNER = "owner"
 """The hand that holds the lease; helpers have other names."""
@@ -42,7 +43,8 @@ class Given:
 
         """
         self._path, self._base = owner / f"given.{epoch:06d}.{hand}", base
-        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666)
+        with explain_refusals(owner):
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666)
         self.samples = 0
         self.add(0)
 

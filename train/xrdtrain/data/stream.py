@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import atexit
 import copy
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -179,6 +180,8 @@ class SpoolDataset(IterableDataset[Sample]):
                     window.append((lane, shard, free))
                     rows += sum(last - first for first, last in free)
                 continue
+            if worker is not None and not _is_awaited():
+                return []
             waited = time.monotonic() - begin
             if window or waited >= self._patience:
                 break
@@ -366,6 +369,12 @@ class SpoolDataset(IterableDataset[Sample]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_awaited() -> bool:
+    """Tell whether the process lives that this worker reads for; one that was killed cannot say good-bye."""
+    parent = multiprocessing.parent_process()
+    return parent is None or parent.is_alive()
 
 
 @atexit.register

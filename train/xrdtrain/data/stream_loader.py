@@ -7,11 +7,12 @@ carries the identities of its samples as far as this loader, which notes them wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, default_collate, default_convert
-from xrdcommon.errors import InputError
+from xrdcommon.errors import InputError, Interrupted, XrdError
 
 REFUSED = ("dataset", "sampler", "batch_sampler", "shuffle")
 
@@ -61,11 +62,39 @@ class StreamLoader(DataLoader[Any]):
     def _batches(self) -> Iterator[Any]:
         inner = super().__iter__()
         try:
-            for identities, batch in inner:
+            while True:
+                with _in_one_line():
+                    try:
+                        identities, batch = next(inner)
+                    except StopIteration:
+                        return
                 self._stream.note(identities, count=True)
                 yield batch
         finally:
             del inner  # ends the workers
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Raise what a worker process raised as this one would have, without the worker's traceback in the message.
+
+    Raises:
+        XrdError: of the worker.
+        Interrupted: a worker died.
+
+    """
+    try:
+        yield
+    except XrdError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise type(error)(last.partition(f"{type(error).__name__}: ")[2] or last) from None
+    except RuntimeError as error:  # torch has no narrower type
+        if "DataLoader worker" not in str(error):
+            raise
+        raise Interrupted(
+            f"a worker process of the stream died ({str(error).splitlines()[0]}); open the stream again to go on: what "
+            "was given and not committed is dealt with as after any crash"
+        ) from error
 
 
 class _Apart:
