@@ -143,6 +143,7 @@ def test_space_is_looked_at_with_what_is_being_made() -> None:
         Watermarks(keep_free=-1)
 
 
+@pytest.mark.slow
 def test_keep_free_of_the_command(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     command = [str(Path(sys.executable).parent / "xrdgen"), "produce", str(path), "--workers", "0", "--samples", "64"]

@@ -71,6 +71,7 @@ def owner_of(spool: Path, tasks: list[subprocess.Popen[str]]) -> subprocess.Pope
     return next(task for task in tasks if any(p.pid == pid for p in children(task, "coordinator_process")))
 
 
+@pytest.mark.slow
 def test_tasks_go_on_when_coordinator_worker_and_task_die(tmp_path: Path, start_toy: StartToy) -> None:
     """Three coordinators, killed workers and a killed task: the bytes of a production that nothing befell."""
     path, expected = tmp_path / "spool", tmp_path / "expected"
@@ -100,6 +101,7 @@ def test_tasks_go_on_when_coordinator_worker_and_task_die(tmp_path: Path, start_
     assert ready(path) == ready(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_a_task_drains_and_another_takes_over(tmp_path: Path, start_toy: StartToy, number: int) -> None:
     """The signal comes twice, as queue systems send it; the stop file ends what is left."""
@@ -130,6 +132,7 @@ def test_a_task_drains_and_another_takes_over(tmp_path: Path, start_toy: StartTo
     assert not list((path / "tmp").iterdir())
 
 
+@pytest.mark.slow
 def test_a_killed_task_takes_its_coordinator_along(tmp_path: Path, start_toy: StartToy) -> None:
     """Nobody is left to make the shards under way: the coordinator does not wait for them, nor hold its lease."""
     path = tmp_path / "spool"
@@ -186,6 +189,7 @@ def test_the_loss_of_the_coordinators_machine_is_waited_for_once(tmp_path: Path,
     check(path)
 
 
+@pytest.mark.slow
 def test_only_who_reads_the_key_can_join(tmp_path: Path, start_toy: StartToy) -> None:
     """Beyond localhost scheduler and worker speak TLS and refuse who cannot show the spool's certificate."""
     path = tmp_path / "spool"

@@ -70,6 +70,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_gives_the_same_bytes(tmp_path: Path, uninterrupted: Path, start_toy: StartToy) -> None:
     path = tmp_path / "spool"
     chance = random.Random(20)
@@ -92,6 +93,7 @@ def test_killed_again_and_again_gives_the_same_bytes(tmp_path: Path, uninterrupt
     assert ready(path) == ready(uninterrupted)
 
 
+@pytest.mark.slow
 def test_dask_workers_make_the_same_bytes(tmp_path: Path, uninterrupted: Path, start_toy: StartToy) -> None:
     """Two workers, one of them killed on the way; nothing but our own lines on the terminal."""
     path = tmp_path / "spool"
@@ -111,6 +113,7 @@ def test_dask_workers_make_the_same_bytes(tmp_path: Path, uninterrupted: Path, s
     assert others == ["a worker process ended (signal 9); started again in 0.5 s"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_draining_finishes_shards(tmp_path: Path, start_toy: StartToy, workers: int) -> None:
     path = tmp_path / "spool"
@@ -192,6 +195,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(path)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_full_disk_pauses_and_loses_nothing(
     small_disk: Path, workers: int, capsys: pytest.CaptureFixture[str]
@@ -273,6 +277,7 @@ def test_a_worker_does_not_wait_for_a_producer_that_vanished(tmp_path: Path, sta
     assert not list(pids.iterdir())  # no shard was begun
 
 
+@pytest.mark.slow
 def test_production_and_training_killed_at_random(tmp_path: Path, start_toy: StartToy) -> None:
     """Used once each, by the audit and by the identities in the surviving lineage of checkpoints."""
     from toy_production import configuration

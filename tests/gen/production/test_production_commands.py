@@ -42,6 +42,7 @@ def spool(tmp_path: Path, produced: Path) -> Path:
     return shutil.copytree(produced, tmp_path / "spool")
 
 
+@pytest.mark.slow
 def test_workers_make_the_same_bytes(produced: Path, tmp_path: Path, run_command: Command) -> None:
     path = tmp_path / "spool"
     result = run_command("xrdgen", "produce", path, "--workers", 2, "--samples", 56, *SMALL, timeout=300)
@@ -96,6 +97,7 @@ def test_only_samples_of_the_spool_are_drawn_again(produced: Path) -> None:
         redraw(opened, SampleIdentity(3, 0, 0, 16))
 
 
+@pytest.mark.slow
 def test_a_sample_is_drawn_again_by_command(produced: Path, tmp_path: Path, run_command: Command) -> None:
     shard = read_shard(sorted((produced / "ready" / "main").iterdir())[1])
     cif = tmp_path / "again.cif"
@@ -114,6 +116,7 @@ def test_a_sample_is_drawn_again_by_command(produced: Path, tmp_path: Path, run_
         assert len(result.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_status_and_audit_report(spool: Path, run_command: Command) -> None:
     with start_consumer(Spool.open(spool), "run") as consumer:
         first, second = consumer.claim(2)
