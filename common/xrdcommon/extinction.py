@@ -36,7 +36,7 @@ def box(largest: int = LARGEST_INDEX) -> NDArray[np.int64]:
 
 
 def absent(number: int, hkl: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which reflections hkl (H, 3) a space group in its standard setting forbids.
+    """Return which reflections hkl (H, 3) a space group in its standard setting forbids.
 
     Raises:
         InputError: no such space group.

@@ -66,7 +66,7 @@ def check_output(out: Path, inputs: Iterable[Path]) -> None:
     if out.is_dir():
         raise InputError(f"{out}: a folder; name the file to write")
     if out.resolve() in {path.resolve() for path in inputs}:
-        raise InputError(f"{out}: read and to be written at once; write to another file")
+        raise InputError(f"{out}: both input and output; write to another file")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

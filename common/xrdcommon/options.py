@@ -101,7 +101,7 @@ def from_file(kind: type[T], path: Path, given: Mapping[str, Any]) -> T:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MissingFileError(f"{path}: no such file of options") from None
+        raise MissingFileError(f"{path}: no such options file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -115,7 +115,7 @@ def from_file(kind: type[T], path: Path, given: Mapping[str, Any]) -> T:
         name = key.replace("-", "_")
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"; is {near[0].replace('_', '-')} meant?" if near else ""
+            hint = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
             raise FormatError(f"{path}: no option '{key}'{hint}")
         field_name, one = known[name]
         values[field_name] = _read(path, key, value, one.type)

@@ -32,7 +32,7 @@ class StopRequest:
         self._since = 0.0
 
     def __bool__(self) -> bool:
-        """Tell whether to stop."""
+        """Return whether to stop."""
         return bool(self.reason)
 
     def request(self, reason: str) -> None:

@@ -103,7 +103,7 @@ def folders() -> list[Path]:
 
 
 def _is_trusted(folder: Path) -> bool:
-    """Tell whether nobody else can have put code there: in the temporary folder anybody may make one of our name."""
+    """Return whether nobody else can have put code there: in the temporary folder anybody may make one of our name."""
     if folder != folders()[-1]:
         return True
     with contextlib.suppress(OSError):
@@ -271,7 +271,7 @@ def _build_note(module: Path) -> str:
 
 
 def is_built(module: Path) -> bool:
-    """Tell whether somebody has noted that all kernels that a module uses are compiled and kept."""
+    """Return whether somebody has noted that all kernels that a module uses are compiled and kept."""
     return any((folder / _build_note(module)).is_file() for folder in filter(_is_trusted, folders()))
 
 

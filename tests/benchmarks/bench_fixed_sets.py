@@ -59,7 +59,7 @@ def rate(rows: int, work: Callable[[], object]) -> Rates:
 
 
 def random_batches(path: Path, folder: Path, cache: str | None, rows: int) -> Rates:
-    """Return samples a second of a training's random batches, the copy made beforehand."""
+    """Return samples per second of a training's random batches, the copy made beforehand."""
     source = FixedSource(path, batch=BATCH, seed=1, ranks=Ranks(0, 1, CPU), run=folder / "run", cache=cache)
     source.start(None)
 

@@ -35,7 +35,7 @@ def alternate(
 
 
 def _is_noisy(values: list[float]) -> bool:
-    """Tell whether fewer than two thirds of the rounds agree with the quickest."""
+    """Return whether fewer than two thirds of the rounds agree with the quickest."""
     near = sum(value < NOISY * min(values) for value in values)
     return near < 2 * len(values) / 3
 

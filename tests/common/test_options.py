@@ -70,7 +70,7 @@ def test_the_command_line_counts_more_than_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rowz = 7", r"no option 'rowz'; is rows meant\?"),
+        ("rowz = 7", r"no option 'rowz'; did you mean rows\?"),
         ("wings = 7", "no option 'wings'$"),
         ('rows = "many"', "rows = 'many': must be a whole number"),
         ("rows = true", "rows = True: must be a whole number"),
@@ -90,7 +90,7 @@ def test_wrong_files_are_refused(tmp_path: Path, text: str, message: str) -> Non
 
 def test_wrong_values_and_missing_files_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "options.toml"
-    with pytest.raises(MissingFileError, match="no such file of options"):
+    with pytest.raises(MissingFileError, match="no such options file"):
         from_file(Options, file, {})
     file.write_text("rows = 0")
     for fill in (lambda: from_file(Options, file, {}), lambda: run("--rows", "0"), lambda: Options(rows=0)):

@@ -68,7 +68,7 @@ def test_wrong_spools_are_named(tmp_path: Path, spool: Spool) -> None:
     with pytest.raises(SpoolError, match=r"format 99, this version knows 2; use the newer"):
         Spool.open(spool.path)
     file.write_text("{}")
-    with pytest.raises(SpoolError, match="not one of a spool"):
+    with pytest.raises(SpoolError, match="does not describe a spool"):
         Spool.open(spool.path)
     file.write_text("{")
     with pytest.raises(SpoolError, match="description is damaged"):
@@ -426,7 +426,7 @@ def test_a_shard_that_has_gone_stops_the_training(spool: Spool, stream: Stream) 
     with start_consumer(spool, "run") as consumer:
         (name,) = consumer.claim(1)
         (consumer._claims / str(name)).unlink()
-        with pytest.raises(SpoolError, match="a claimed shard has gone"):
+        with pytest.raises(SpoolError, match="a claimed shard is gone"):
             consumer.load(name)
     result = audit(spool)
     assert (result.ok, result.lost, result.lost_shards) == (False, 100, [str(name)])

@@ -131,7 +131,7 @@ def test_what_a_frozen_training_was_about_to_write_counts_for_nothing(spool: Spo
         frozen._delete_used()
         assert frozen.claim(1) == []
         frozen.release()
-        with pytest.raises(SpoolError, match="a claimed shard has gone"):
+        with pytest.raises(SpoolError, match="a claimed shard is gone"):
             frozen.load(first)
         assert [heir.load(name) is not None for name in heir.held()] == [True, True]
         assert counts(spool) == {"produced": 300, "used": 30, "ready": 100, "claimed": 170}

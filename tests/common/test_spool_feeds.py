@@ -203,7 +203,7 @@ def test_a_delivery_whose_folder_has_gone_is_kept(spool: Spool, stream: Stream) 
     token.mkdir()
     (spool.layout.ready / record.name).rename(token / "main.tar")
     spool.layout.ready.rename(spool.path / "elsewhere")
-    with pytest.raises(SpoolError, match="the folder of a feed has gone"):
+    with pytest.raises(SpoolError, match="the folder of a feed is gone"):
         finish(spool, record)
     (spool.path / "elsewhere").rename(spool.layout.ready)
     assert stream.tidy() == 1
@@ -232,7 +232,7 @@ def test_a_removed_feed_is_accounted_for(spool: Spool, stream: Stream) -> None:
         open_feed(spool, "b")
     with start_consumer(spool, "run", "b") as consumer:  # what it holds it may use up
         consumer.cover({str(second): 100}, step=2)
-        with pytest.raises(SpoolError, match="feed 'b' was removed; nothing comes any more"):
+        with pytest.raises(SpoolError, match="feed 'b' was removed; nothing more will come"):
             consumer.claim(1)
     assert counts(spool, "b") == {"produced": 300, "used": 200, "discarded": 100}
     with pytest.raises(SpoolError, match="feed 'main' is the only one"):

@@ -122,7 +122,7 @@ def test_files_half_way_to_their_name(spool: Spool, run_script) -> None:
     run_script(script, dead[0])
     while not dead[0].exists():
         pass
-    assert collect(spool, patience=0.5).left == [f"tmp/{dead[0].name}: somebody works on it"]
+    assert collect(spool, patience=0.5).left == [f"tmp/{dead[0].name}: somebody is working on it"]
     assert dead[0].exists()
 
 

@@ -36,7 +36,7 @@ def test_the_two_bare_commands(start: Any, run_command: Any, tmp_path: Path) -> 
     assert (found["used"], found["quarantined"], found["lost"]) == (0, 0, 0)
 
     training = start("xrdtrain", "fit", cwd=tmp_path)
-    training.wait_for(lambda: "waiting for data" in training.said or re.search(r"epoch 1: [1-9]", training.said))
+    training.wait_for(lambda: "no data for" in training.said or re.search(r"epoch 1: [1-9]", training.said))
     assert training.stop(signal.SIGTERM) == 75, training.said
     assert "test set amcsd: 402 patterns" in training.said
     (run,) = (tmp_path / "runs").iterdir()
@@ -51,7 +51,7 @@ def test_the_two_bare_commands(start: Any, run_command: Any, tmp_path: Path) -> 
 
     again = start("xrdtrain", "fit", cwd=tmp_path)
     again.wait_for(lambda: f"going on after {trained:,} samples" in again.said)
-    again.wait_for(lambda: "waiting for data" in again.said or "epoch" in again.said)
+    again.wait_for(lambda: "no data for" in again.said or "epoch" in again.said)
     assert again.stop(signal.SIGTERM) == 75, again.said
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.name]
     after = audit()

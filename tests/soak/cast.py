@@ -46,7 +46,7 @@ STOPPED_EXITS = (0, 75)
 
 
 def can_unshare() -> bool:
-    """Tell whether processes can be given another host name."""
+    """Return whether processes can be given another host name."""
     command = ["unshare", "--uts", "hostname", "soak-b"]
     with contextlib.suppress(FileNotFoundError):
         return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -192,7 +192,7 @@ def test_two_processes_starve_and_lose_each_other(tmp_path: Path, make_spool: An
     spool, run = make_spool(shards=2, rows=ROWS), tmp_path / "run"
     arguments = (spool.path, "--run", run, *OPTIONS, "--samples", 1600, "--checkpoint-every", 80)
     with training(tmp_path, 2, *arguments) as pair:
-        pair.wait_for(lambda: "waiting for data since" in pair.said())
+        pair.wait_for(lambda: "no data for" in pair.said())
         assert len(pair.used()) == 2 * ROWS
         pair.wait_for(lambda: checkpointed(run) == 2 * ROWS)  # covered: production may be waiting for the space
         fill_spool(spool, 2, 2, ROWS)

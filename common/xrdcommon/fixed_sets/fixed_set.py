@@ -72,7 +72,7 @@ class ZarrPatterns:
 
 
 def is_fixed_set(path: Path) -> bool:
-    """Tell whether a folder looks like a fixed set, in Zarr or in tar shards."""
+    """Return whether a folder looks like a fixed set, in Zarr or in tar shards."""
     return (path / "zarr.json").is_file() or (path / TARS_FILE).is_file()
 
 

@@ -81,7 +81,7 @@ def make_header(
 
 
 def is_own(path: Path) -> bool:
-    """Tell whether a folder is a fixed set and holds nothing else, so that it may be replaced."""
+    """Return whether a folder is a fixed set and holds nothing else, so that it may be replaced."""
     if not path.is_dir():
         return False
     try:

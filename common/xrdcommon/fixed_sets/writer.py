@@ -345,4 +345,6 @@ def write_fixed_set(
         else:
             stop = row
         if stop != len(samples) or len(ids) != len(samples):
-            raise InputError(f"{path}: {stop} patterns or more, {len(samples)} samples, {len(ids)} ids; need as many")
+            raise InputError(
+                f"{path}: {stop} patterns or more, {len(samples)} samples, {len(ids)} ids; need as many of each"
+            )

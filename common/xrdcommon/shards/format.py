@@ -74,7 +74,7 @@ class ShardName:
 
     @staticmethod
     def is_name(name: str) -> bool:
-        """Tell whether a file name is one of a shard."""
+        """Return whether a file name is one of a shard."""
         return _NAME.fullmatch(name) is not None
 
     @property

@@ -158,7 +158,7 @@ def _parse(path: Path, name: ShardName, content: NDArray[np.uint8]) -> Shard:
         except (KeyError, ValueError) as error:
             raise CorruptShardError(f"{path}: block {number}: {error}") from error
         if not isinstance(header, dict):
-            raise CorruptShardError(f"{path}: block {number}: its header is no JSON object")
+            raise CorruptShardError(f"{path}: block {number}: its header is not a JSON object")
         if header.get("format") != SHARD_FORMAT:
             raise FormatError(
                 f"{path}: shard of format {header.get('format')}, this version reads format {SHARD_FORMAT}; "

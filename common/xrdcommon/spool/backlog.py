@@ -116,21 +116,21 @@ class Watermarks:
             raise InputError(f"{self.keep_free} bytes to be kept free: must not be negative")
 
     def full(self, backlog: Backlog, *, more_shards: int, shard_bytes: int) -> bool:
-        """Tell whether that many more shards would pass a high mark."""
+        """Return whether that many more shards would pass a high mark."""
         return (
             backlog.all_shards + more_shards > self.high_shards
             or backlog.all_bytes + more_shards * shard_bytes > self.high_bytes
         )
 
     def low(self, backlog: Backlog, *, more_shards: int, shard_bytes: int) -> bool:
-        """Tell whether the spool has been emptied to the low marks."""
+        """Return whether the spool has been emptied to the low marks."""
         return (
             backlog.all_shards + more_shards <= self.low_shards
             and backlog.all_bytes + more_shards * shard_bytes <= self.low_bytes
         )
 
     def short_of_space(self, free: int, *, more_shards: int, shard_bytes: int, paused: bool) -> bool:
-        """Tell whether that many more shards would leave too little of the file system free.
+        """Return whether that many more shards would leave too little of the file system free.
 
         Args:
             free: bytes that the file system has now.
@@ -143,7 +143,7 @@ class Watermarks:
         return self.keep_free > 0 and free - more_shards * shard_bytes < wanted
 
     def short_of_files(self, free: int | None, *, more_shards: int, paused: bool) -> bool:
-        """Tell whether that many more shards would leave too few files (inodes) of the file system free.
+        """Return whether that many more shards would leave too few files (inodes) of the file system free.
 
         Args:
             free: files that can still be made; None where the file system sets no limit.

@@ -1,8 +1,8 @@
 """The hands of a training: they claim and read shards for the incarnation that holds its lease.
 
-A training may have several, one a process: the one with the lease (see `Consumer`) and helpers such as the workers of a
-DataLoader. A helper needs nothing but names and the number of the incarnation, so it survives pickling and a fork, and
-once the lease has gone to another it gets nothing any more.
+A training may have several, one per process: the one with the lease (see `Consumer`) and helpers such as the workers
+of a DataLoader. A helper needs nothing but names and the number of the incarnation, so it survives pickling and a fork,
+and once the lease has gone to another it gets nothing more.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Claims:
             if claimed:
                 fsync_dir(self.folder)
             elif n > 0 and is_removed(layout, self.feed):
-                raise SpoolError(f"{self.spool.path}: feed '{self.feed}' was removed; nothing comes any more")
+                raise SpoolError(f"{self.spool.path}: feed '{self.feed}' was removed; nothing more will come")
         return claimed
 
     def take(self, name: ShardName, turn: int) -> bool:
@@ -163,7 +163,7 @@ class Claims:
                 return None
             self.verify()
             raise SpoolError(
-                f"{path}: a claimed shard has gone; somebody deleted or moved files of the spool. "
+                f"{path}: a claimed shard is gone; somebody deleted or moved files of the spool. "
                 "`xrdgen audit` lists what is missing"
             ) from None
         except CorruptShardError as error:

@@ -180,7 +180,7 @@ class Consumer:
             for file in names:
                 in_place = os.path.lexists(self._claims / file) or os.path.lexists(self._quarantine / file)
                 if not in_place:
-                    raise SpoolError(f"{file}: not held by run '{self.run_id}'; its checkpoint is of another spool?")
+                    raise SpoolError(f"{file}: not held by run '{self.run_id}'; is its checkpoint of another spool?")
             full = [name for file, name in names.items() if size(rows[file]) == name.rows]
             partly = {file: rows[file] for file, name in names.items() if 0 < size(rows[file]) < name.rows}
             append_lines(

@@ -29,7 +29,7 @@ def feeds(layout: Layout) -> list[str]:
 
 
 def is_removed(layout: Layout, feed: str) -> bool:
-    """Tell whether a feed was removed."""
+    """Return whether a feed was removed."""
     return _mark(layout, feed).exists()
 
 

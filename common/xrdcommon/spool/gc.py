@@ -281,7 +281,7 @@ def _temporary(spool: Spool, found: Garbage, patience: float) -> None:
     for path, state in first.items():
         name = str(path.relative_to(layout.root))
         if not found.dry_run and _state(path) != state:
-            found.left.append(f"{name}: somebody works on it")
+            found.left.append(f"{name}: somebody is working on it")
         else:
             found.temporary.append(name)
     if not found.dry_run:

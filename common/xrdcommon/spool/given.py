@@ -99,7 +99,7 @@ def given_by(owner: Path, epoch: int) -> tuple[int, int | None, str]:
 
 
 def has_helpers(owner: Path, epoch: int) -> bool:
-    """Tell whether hands other than the owner's have counted in this incarnation."""
+    """Return whether hands other than the owner's have counted in this incarnation."""
     return any(not path.name.endswith(f".{OWNER}") for path in owner.glob(f"given.{epoch:06d}.*"))
 
 

@@ -44,7 +44,7 @@ def append_lines(path: Path, entries: Iterable[dict[str, Any]], *, shared: bool 
 
     Args:
         path: the file.
-        entries: one a line.
+        entries: one per line.
         shared: several processes append to it. Then a write that met a full disk is not taken back, because lines of
             others may stand behind it; the next line closes what is torn.
 

@@ -143,7 +143,7 @@ def observe(owner: Path) -> State:
 
 
 def is_alive(owner: Path, patience: float = PATIENCE) -> bool:
-    """Tell whether a folder has a living owner, after watching one on another machine for up to `patience` seconds."""
+    """Return whether a folder has a living owner, watching one on another machine for up to `patience` seconds."""
     folder = owner / "leases"
     while True:
         epoch = _highest(folder)
@@ -184,7 +184,7 @@ def latest(owner: Path) -> int:
 
 
 def same_process(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Tell whether two owners (see `holder`) are one process: where one shows no life, the other does not live."""
+    """Return whether two owners (see `holder`) are one process: where one shows no life, the other does not live."""
     return bool(one) and all(one.get(key) == other.get(key) for key in ("machine", "pid", "started"))
 
 

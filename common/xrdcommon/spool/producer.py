@@ -76,7 +76,7 @@ class Draft:
         layout = self._spool.layout
         delivered = feeds(layout)
         if not delivered:
-            raise SpoolError(f"{self._spool.path}: no feed to deliver to; the folders in ready/ have gone")
+            raise SpoolError(f"{self._spool.path}: no feed to deliver to; the folders in ready/ are gone")
         record = Record(
             name=str(name),
             rows=name.rows,
@@ -140,7 +140,7 @@ def finish(spool: Spool, record: Record) -> bool:
         Whether a file was still to be moved.
 
     Raises:
-        SpoolError: the folder of a feed has gone.
+        SpoolError: the folder of a feed is gone.
 
     """
     layout = spool.layout
@@ -153,7 +153,7 @@ def finish(spool: Spool, record: Record) -> bool:
             except FileNotFoundError:
                 if source.exists():
                     raise SpoolError(
-                        f"{target.parent}: the folder of a feed has gone; make it again (mkdir) and go on"
+                        f"{target.parent}: the folder of a feed is gone; make it again (mkdir) and go on"
                     ) from None
             else:
                 moved.append(target.parent)

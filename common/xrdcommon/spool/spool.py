@@ -83,7 +83,9 @@ class Spool:
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, SpoolError):
                 raise
-            raise SpoolError(f"{path}: spool.json is not one of a spool ({error!r}); name another folder") from error
+            raise SpoolError(
+                f"{path}: spool.json does not describe a spool ({error!r}); name another folder"
+            ) from error
         spool.check(configuration, root_seed)
         return spool
 
@@ -208,7 +210,7 @@ class Spool:
             files.write_json(self.layout.stop_file, {"unix_time": time.time(), "pid": os.getpid()})
 
     def stop_requested(self) -> bool:
-        """Tell whether producers are asked to stop."""
+        """Return whether producers are asked to stop."""
         return self.layout.stop_file.exists()
 
     def clear_stop(self) -> bool:

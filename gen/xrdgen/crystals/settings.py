@@ -109,6 +109,6 @@ class GeneratorSettings:
         """
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
-            raise InputError(f"generator settings: unknown {', '.join(unknown)}; a newer version wrote them?")
+            raise InputError(f"generator settings: unknown {', '.join(unknown)}; were they written by a newer version?")
         groups = values.get("space_groups", "natural")
         return cls(**{**values, "space_groups": groups if isinstance(groups, str) else tuple(groups)})

@@ -72,7 +72,9 @@ def describe_fault(fault: int, row: int, crystal: Crystal) -> str:
             f"[0, {check.MAX_B_ISO:g}]; correct it (B = 8 pi^2 U)"
         )
     if fault == check.B_ISO_OF_OTHER_LENGTH and crystal.b_iso is not None:
-        return f"{len(crystal.b_iso)} displacement parameters B for {len(crystal.positions)} atom rows; give one a row"
+        return (
+            f"{len(crystal.b_iso)} displacement parameters B for {len(crystal.positions)} atom rows; give one per row"
+        )
     total = crystal.occupancies[crystal.sites == crystal.sites[row]].sum()
     return f"site {crystal.sites[row]}: occupancies add up to {total:g}, more than 1; correct them"
 

@@ -32,7 +32,7 @@ class SimulationReport:
         remarks: warnings of the CIF reader and files written, for standard error.
         summary: one line a structure.
         table: all lines of all structures.
-        records: JSON values, one a structure.
+        records: JSON values, one per structure.
 
     """
 

@@ -67,7 +67,7 @@ class SetPlan:
 
     Attributes:
         rows: of the table.
-        sizes: diffractograms a crystal.
+        sizes: diffractograms per crystal.
         faults: rows left out.
         starts: first shard of each generation after generation 0.
 
@@ -198,5 +198,5 @@ class FreezeFolder:
         return self.outcomes / f"{plan.generation(shard):02d}-{shard:06d}"
 
     def is_written(self, plan: SetPlan, shard: int) -> bool:
-        """Tell whether a shard and its records were written."""
+        """Return whether a shard and its records were written."""
         return self.outcome(plan, shard).with_suffix(".npy").exists() and shard_file(self.set, shard).exists()

@@ -9,7 +9,7 @@ Plan, partition, finalise: rows are checked, every shard of 1024 diffractograms 
 read back in order for the hash of the set, and the whole is renamed to its place (`folder`).
 """
 
-# N rows of the table that could be simulated times sizes a crystal, P grid points
+# N rows of the table that could be simulated times sizes per crystal, P grid points
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ def freeze_table(
 
     """
     if not 1 <= sizes <= MAX_SIZES:
-        raise InputError(f"sizes {sizes}: give 1 to {MAX_SIZES} crystallite sizes a crystal")
+        raise InputError(f"sizes {sizes}: give 1 to {MAX_SIZES} crystallite sizes per crystal")
     if not 0 <= seed < 2**64:
         raise InputError(f"seed {seed}: must be 0 to 2^64 - 1")
     if workers < 0:
@@ -382,7 +382,7 @@ def _stopping(folder: FreezeFolder) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, BrokenProcessPool) as stop:
-        why = "stopped" if isinstance(stop, KeyboardInterrupt) else "a worker process died (memory?)"
+        why = "stopped" if isinstance(stop, KeyboardInterrupt) else "a worker process died (out of memory?)"
         raise Interrupted(_kept(why, folder)) from stop
     except OSError as error:
         if isinstance(error, DiskFullError) or error.errno in NO_SPACE:

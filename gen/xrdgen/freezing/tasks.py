@@ -100,10 +100,10 @@ class ShardTask:
         number: of the shard.
         n: diffractograms.
         offset: sizes of the first crystal that are in the shard before.
-        numbers: rows of the table, one a crystal.
+        numbers: rows of the table, one per crystal.
         rows: the same rows.
         settings: of the simulation.
-        sizes: diffractograms a crystal.
+        sizes: diffractograms per crystal.
         seed: of the crystallite sizes.
         folder: of the set that is made.
         outcome: file to write when the shard is done, without its ending.

@@ -174,7 +174,7 @@ class Coordinator:
         return True
 
     def _alone(self) -> bool:
-        """Tell whether the shards under way are nobody's any more: whoever made them has gone for good."""
+        """Return whether the shards under way are nobody's any more: whoever made them has gone for good."""
         if not self._executor.deserted():
             self._deserted_since = None
             return False
@@ -238,7 +238,7 @@ class Coordinator:
         self._announcement.update(self._executor.slots() // ORDERS_PER_WORKER, pause)
 
     def _may_order(self) -> bool:
-        """Tell whether watermarks and disk allow one more shard; say when that changes."""
+        """Return whether watermarks and disk allow one more shard; say when that changes."""
         if time.monotonic() < self._not_before:
             return False
         more = len(self._running) + self._since_look

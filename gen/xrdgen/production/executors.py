@@ -44,7 +44,7 @@ class Executor(Protocol):
         """Return how many orders should be in flight now."""
 
     def deserted(self) -> bool:
-        """Tell whether nobody works, and nobody will be started by this executor."""
+        """Return whether nobody works, and nobody will be started by this executor."""
 
     def submit(self, orders: Sequence[ShardOrder]) -> None:
         """Take orders, the most urgent first."""
@@ -123,15 +123,13 @@ class DaskExecutor:
             try:
                 threads = sum(self._client.nthreads().values())
             except (OSError, TimeoutError) as error:
-                raise Interrupted(
-                    f"the scheduler does not answer any more ({error}); start `xrdgen produce` again"
-                ) from error
+                raise Interrupted(f"the scheduler no longer answers ({error}); start `xrdgen produce` again") from error
             self._threads = threads
             self._looked = time.monotonic()
         return ORDERS_PER_WORKER * max(1, self._threads)
 
     def deserted(self) -> bool:
-        """Tell whether no worker is connected and none of our own will be."""
+        """Return whether no worker is connected and none of our own will be."""
         self.slots()
         return self._pool is None and not self._threads
 
@@ -248,7 +246,9 @@ def _client(cluster: Any) -> Any:
     try:
         return distributed.Client(cluster, set_as_default=False)
     except (OSError, TimeoutError) as error:
-        raise XrdError(f"the scheduler of this process does not answer: {error}; start the same again") from error
+        raise XrdError(
+            f"the scheduler of this process does not answer: {error}; start the same command again"
+        ) from error
 
 
 @contextmanager

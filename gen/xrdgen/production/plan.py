@@ -65,5 +65,5 @@ class ShardPlan:
 
     @property
     def complete(self) -> bool:
-        """Tell whether all samples are ordered."""
+        """Return whether all samples are ordered."""
         return self._samples is not None and self.total >= self._samples

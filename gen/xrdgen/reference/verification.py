@@ -44,7 +44,7 @@ def refusal(crystal: ReferenceCrystal, symprec: float, *, strict: bool) -> str |
 def has_further_translation(
     lattice: NDArray[np.float64], positions: NDArray[np.float64], numbers: NDArray[np.int64], tolerance: float
 ) -> bool:
-    """Tell whether a translation inside the primitive cell carries every atom onto one of its kind.
+    """Return whether a translation inside the primitive cell carries every atom onto one of its kind.
 
     Args:
         lattice: (3, 3) vectors as rows, Å.

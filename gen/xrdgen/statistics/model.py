@@ -274,7 +274,7 @@ def add_sparse(*tables: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _adds_up(table: NDArray[np.int64], columns: tuple[int, ...], total: NDArray[np.int64]) -> bool:
-    """Tell whether sparse counts, summed over all but some columns, are the dense ones.
+    """Return whether sparse counts, summed over all but some columns, are the dense ones.
 
     Args:
         table: (J, k + 1) sparse counts; column 0 is the group.

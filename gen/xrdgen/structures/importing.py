@@ -135,7 +135,7 @@ def import_structures(
                 advance(n)
     except (KeyboardInterrupt, BrokenProcessPool) as stop:
         done = sum(file.exists() for file in files)
-        why = "stopped" if isinstance(stop, KeyboardInterrupt) else "a worker process died (memory?)"
+        why = "stopped" if isinstance(stop, KeyboardInterrupt) else "a worker process died (out of memory?)"
         raise Interrupted(f"{why} after {done} of {len(tasks)} parts; the same command goes on from there") from stop
     try:
         report = _finalise(files, items, out)

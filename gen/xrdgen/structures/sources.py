@@ -158,7 +158,7 @@ def _table(path: Path, name: str) -> Iterator[Item]:
 
 
 def is_icsd_csv(path: Path) -> bool:
-    """Tell whether a CSV is an ICSD export: one line to skip, then a header with the collection code."""
+    """Return whether a CSV is an ICSD export: one line to skip, then a header with the collection code."""
     with path.open(encoding="utf-8", errors="replace") as stream:
         lines = [stream.readline() for _ in range(2)]
     return "CollectionCode" in lines[1]

@@ -256,5 +256,5 @@ def citations(table: pd.DataFrame) -> list[str]:
 
 
 def is_licensed(source: str) -> bool:
-    """Tell whether entries of a collection must not be passed on (ICSD and other licensed databases)."""
+    """Return whether entries of a collection must not be passed on (ICSD and other licensed databases)."""
     return re.search(r"icsd|csd|pearson|pauling|pdf-[24]", source.lower().replace("amcsd", "")) is not None

@@ -170,7 +170,7 @@ def locate(
 
 
 def _on_position(row: int, point: NDArray[np.float64]) -> bool:
-    """Tell whether an idealised point lies on any representative of a position.
+    """Return whether an idealised point lies on any representative of a position.
 
     x = W u + w + n has a solution u for some whole n if and only if L (x - w) is whole, where the rows of L are a
     primitive basis of the whole-number vectors that annihilate W (then L maps the whole vectors onto all of Z^k).

@@ -32,7 +32,7 @@ def assert_obeys_space_group(crystal: Crystal, symprec: float = 1e-4) -> None:
 
 
 def same(one: Crystal, other: Crystal) -> bool:
-    """Tell whether two crystals are equal bit for bit."""
+    """Return whether two crystals are equal bit for bit."""
     names = ("cell", "positions", "atomic_numbers", "occupancies", "letters", "sites")
     return one.space_group == other.space_group and all(
         np.array_equal(getattr(one, name), getattr(other, name)) for name in names

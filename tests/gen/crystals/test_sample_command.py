@@ -37,7 +37,7 @@ def statistics_file(statistics: Statistics, tmp_path_factory: pytest.TempPathFac
 
 
 def atoms_are_apart(crystal: Crystal) -> bool:
-    """Tell whether no reader will merge atoms that chance has put together (ase: within 0.001 of the cell)."""
+    """Return whether no reader will merge atoms that chance has put together (ase: within 0.001 of the cell)."""
     distances = crystal.to_pymatgen().distance_matrix
     return bool((distances + 9.0 * np.eye(len(distances))).min() > 0.1)
 

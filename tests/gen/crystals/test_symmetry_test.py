@@ -45,7 +45,7 @@ class Compare:
 
 
 def has_further_translation(group: int, crystal: CrystalArrays) -> bool:
-    """Tell whether the primitive cell has a translation of its own, straight from all pairs of atoms."""
+    """Return whether the primitive cell has a translation of its own, straight from all pairs of atoms."""
     positions, numbers = primitive_atoms(primitive_tables(), group, crystal)
     lattice = primitive_tables().basis[group - 1] @ vectors(crystal.cell)
     for q in np.flatnonzero(numbers == numbers[0])[1:]:

@@ -235,7 +235,7 @@ def _foreign_key(folder: Path) -> Path:
 
 
 def _answers(port: int, context: ssl.SSLContext | None) -> bool:
-    """Tell whether a Dask server greets whoever connects: it speaks first."""
+    """Return whether a Dask server greets whoever connects: it speaks first."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
             if context is None:

@@ -55,7 +55,7 @@ def test_dry_run_prints_the_array(tmp_path: Path, run_command: Command, workers:
         (("--high-watermark", "20"), "high watermark 20 B: a shard of 4096 samples needs"),
         (("--dry-run", "--sbatch-options", "'x"), "--sbatch-options ''x': No closing quotation"),
         (("--dry-run", "--setup", "nowhere.sh"), "--setup nowhere.sh: no such file"),
-        (("--config", "nowhere.toml"), "nowhere.toml: no such file of options"),
+        (("--config", "nowhere.toml"), "nowhere.toml: no such options file"),
     ],
 )
 def test_wrong_requests_make_no_spool(tmp_path: Path, options: tuple[object, ...], message: str) -> None:
@@ -102,7 +102,7 @@ def test_logs_setup_and_core_hours(tmp_path: Path, run_command: Command) -> None
     assert f"XRD_SETUP={setup}" in words
     assert {f"--output={tmp_path / 'logs'}/xrdgen-%A_%a.log", "--time=12:00:00", "--samples=1000000000"} <= set(words)
     assert "2 tasks of 50 workers: at most 1,200 core hours" in result.stderr
-    assert "for 1,000,000,000 samples about 56 (assuming 5,000 samples a second and core)" in result.stderr
+    assert "for 1,000,000,000 samples about 56 (assuming 5,000 samples per second and core)" in result.stderr
     assert not (tmp_path / "logs").exists()
 
 

@@ -39,7 +39,7 @@ SAID = {
     "sym30_modulated.cif": "only superspace operations",
     "sym31_mcif_LaMnO3.mcif": "its nuclear cell is read",
     "syn16_run_together.cif": "wrong number of values in a loop",
-    "el03_T_label.cif": "'T' is no element",
+    "el03_T_label.cif": "'T' is not an element",
     "el07_OH_F_mixed.cif": "its H are not located",
     "el08_HO_label.cif": "read as H, not Ho",
     "el13_dum_occ1.cif": "left out: Cg1 (dummy)",

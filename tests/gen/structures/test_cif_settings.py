@@ -172,10 +172,10 @@ def test_operations_in_all_spellings_are_one_group() -> None:
         (("x,y,z", "h,k,l"), "is not in x, y and z"),
         (("x,y,z", "x/2,y,z"), "is not in x, y and z"),
         (("x,y,z", "2x,y,z"), "does not keep the volume"),
-        (("x,y,z", "x+0.4711,y,z"), "no simple fraction"),
+        (("x,y,z", "x+0.4711,y,z"), "not a simple fraction"),
         (("x,y,z", "x-y,x,z"), "form no group"),
         (("x,y,z", "x,x+y,z"), "form no group"),
-        (("x,y,z", "1/2,y,z"), "is no coordinate"),
+        (("x,y,z", "1/2,y,z"), "is not a coordinate"),
     ],
 )
 def test_operations_that_are_none(texts: tuple[str, ...], message: str) -> None:

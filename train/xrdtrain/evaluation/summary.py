@@ -16,8 +16,8 @@ def final_lines(results: dict[str, Any]) -> list[str]:
     for name, measures in results.items():
         guess = measures["most_frequent_group"]
         lines += [
-            f"{name}: {measures['n']:,} patterns, {measures['n_outside_classes']:,} of groups that are no class "
-            f"({measures['n_classes']} classes)",
+            f"{name}: {measures['n']:,} patterns, {measures['n_outside_classes']:,} with space groups the network does "
+            f"not know ({measures['n_classes']} classes)",
             f"  top-1 {percent(measures['top1'])}   top-5 {percent(measures['top5'])}   "
             f"top-1 over all patterns {percent(measures['top1_all'])}",
             f"  enantiomorphs merged {percent(measures['top1_enantiomorphs_merged'])} (ceiling unmerged "

@@ -131,7 +131,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[tupl
 
 
 def _any_step_failed(plan: TaskPlan, results: TaskResults) -> bool:
-    """Tell whether one of the tasks that prepare has failed."""
+    """Return whether one of the tasks that prepare has failed."""
     return any(task.arm is None and task.name in results.failed for task in plan.tasks)
 
 

@@ -153,7 +153,7 @@ class Waiting:
         return Agreement(*self._ranks.largest(*flags))
 
     def _nothing_left(self) -> bool:
-        """Tell whether the spool is empty, on every rank alike."""
+        """Return whether the spool is empty, on every rank alike."""
         backlog = self._source.backlog() if self._ranks.leads else None
         return bool(self._ranks.from_leader(backlog is not None and backlog.shards == 0))
 
@@ -164,7 +164,7 @@ class Waiting:
             if self._producer is not None
             else (f"is `xrdgen produce {self._config.source}` running?")
         )
-        console.say(f"waiting for data since {seconds:.0f} s: no shards in {self._config.source}: {running}")
+        console.say(f"no data for {seconds:.0f} s: no shards in {self._config.source}: {running}")
 
 
 def nothing_came(source: str) -> InputError:

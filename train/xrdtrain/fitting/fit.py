@@ -186,7 +186,7 @@ def _checkpoint_to_resume(run: Path, ranks: Ranks) -> tuple[Path, dict[str, Any]
 
 
 def _finished(run: Path, request: FitRequest) -> bool:
-    """Tell whether a run has reached its end and is not asked to go beyond."""
+    """Return whether a run has reached its end and is not asked to go beyond."""
     found = checkpoint.checkpoints(run / "checkpoints")
     if not found or not (run / "evaluation.json").exists():
         return False
@@ -373,7 +373,7 @@ def _initialise(model: Network, spec: NetworkSpec, other: Path, config: RunConfi
 
 
 def _compiled(request: FitRequest, ranks: Ranks) -> bool:
-    """Tell whether to compile: on CUDA by default, on a CPU when asked for.
+    """Return whether to compile: on CUDA by default, on a CPU when asked for.
 
     Raises:
         InputError: asked for on a CPU without a C++ compiler.
@@ -395,6 +395,9 @@ def _say_plan(config: RunConfig, run: Path, ranks: Ranks, tests: list[TestSet], 
     )
     for test in tests:
         outside = int((test.labels < 0).sum())
-        console.say(f"test set {test.name}: {len(test):,} patterns, {outside} of them of groups that are no class")
+        console.say(
+            f"test set {test.name}: {len(test):,} patterns, {outside} of them with space groups the network does "
+            "not know"
+        )
     if state is not None:
         console.say(f"going on after {int(state['samples']):,} samples")

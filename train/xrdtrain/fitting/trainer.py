@@ -184,7 +184,7 @@ class Trainer:
                 self._checkpoint()
 
     def _enough(self) -> bool:
-        """Tell whether the samples asked for are used."""
+        """Return whether the samples asked for are used."""
         return self._config.samples is not None and self.samples >= self._config.samples
 
     def _next_batch(self) -> Batch | None:

@@ -49,12 +49,12 @@ class Evaluation:
 
     @property
     def inside(self) -> NDArray[np.bool_]:
-        """Tell which rows (N,) have a space group that is a class."""
+        """Return which rows (N,) have a space group that is a class."""
         return np.isin(self.labels, self.classes)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """Tell which rows (N,) have the true group as first candidate."""
+        """Return which rows (N,) have the true group as first candidate."""
         result: NDArray[np.bool_] = self.top[:, 0] == self.labels
         return result
 
@@ -80,7 +80,7 @@ class RunFolder:
 
     @property
     def is_fixed(self) -> bool:
-        """Tell whether the network was trained on a fixed set, whose diffractograms repeat."""
+        """Return whether the network was trained on a fixed set, whose diffractograms repeat."""
         origin = self.config.get("origin")
         return "training" in self.evaluations or (isinstance(origin, dict) and origin.get("kind") == "fixed set")
 

@@ -139,7 +139,7 @@ class Range:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return cls("fixed", float(value))
         if not isinstance(value, Mapping):
-            raise InputError(f'{where}: {value!r} is no range; write a number or {{ law = "uniform", low, high }}')
+            raise InputError(f'{where}: {value!r} is not a range; write a number or {{ law = "uniform", low, high }}')
         law = str(value.get("law", "fixed"))
         if law not in LAWS:
             raise InputError(f"{where}: law '{law}': did you mean '{nearest(law, LAWS)}'? One of {', '.join(LAWS)}")
@@ -150,7 +150,7 @@ class Range:
             if name not in allowed:
                 raise InputError(f"{where}: {law} has no '{name}'; did you mean '{nearest(str(name), allowed)}'?")
             if name != "law" and (isinstance(number, bool) or not isinstance(number, int | float)):
-                raise InputError(f"{where}: {name} = {number!r} is no number")
+                raise InputError(f"{where}: {name} = {number!r} is not a number")
         missing = [name for name in wanted if name not in value]
         if missing:
             raise InputError(f"{where}: {law} needs {' and '.join(missing)}")

@@ -43,7 +43,7 @@ class Address:
 
     @property
     def protected(self) -> bool:
-        """Tell whether TLS is spoken there."""
+        """Return whether TLS is spoken there."""
         return self.address.startswith("tls://")
 
     @property
@@ -54,12 +54,12 @@ class Address:
 
     @property
     def local(self) -> bool:
-        """Tell whether only this machine can reach it."""
+        """Return whether only this machine can reach it."""
         return is_local(self.endpoint[0])
 
 
 def is_local(host: str) -> bool:
-    """Tell whether a name or number of an interface is this machine's loopback."""
+    """Return whether a name or number of an interface is this machine's loopback."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     return host == "localhost"
@@ -104,7 +104,7 @@ def read_address(file: Path) -> Address:
         raise InputError(f"{file}: no such scheduler file; start `dask scheduler --scheduler-file` first") from None
     address = content.get("address") if isinstance(content, dict) else None
     if not isinstance(address, str) or "://" not in address:
-        raise FormatError(f"{file}: no scheduler file (no address in it); name the one that `dask scheduler` wrote")
+        raise FormatError(f"{file}: not a scheduler file (no address in it); name the one that `dask scheduler` wrote")
     return Address(address, str(content.get("id", "")))
 
 

@@ -168,7 +168,7 @@ def hours(limit: str) -> float:
         h, m, s = (0, *given, 0)[:3]
     total = 24.0 * (days or 0) + h + m / 60.0 + s / 3600.0
     if total == 0.0:
-        raise InputError(f"--time {limit}: no time at all; for no limit of your own leave it out")
+        raise InputError(f"--time {limit}: no time at all; leave it out for the limit of the cluster")
     return total
 
 
@@ -199,15 +199,15 @@ def estimate(path: Path, submitted: Submission, options: ProduceOptions) -> str:
     if options.samples is None:
         return text
     rate, made = _rate(path)
-    whence = f"{rate:,.0f} samples a second and core, as in this spool so far"
+    whence = f"{rate:,.0f} samples per second and core, as in this spool so far"
     if not rate:
-        rate, whence = ASSUMED_RATE, f"assuming {ASSUMED_RATE:,.0f} samples a second and core"
+        rate, whence = ASSUMED_RATE, f"assuming {ASSUMED_RATE:,.0f} samples per second and core"
     needed = max(0, options.samples - made) / rate / 3600.0
     return f"{text}; for {options.samples:,} samples about {needed:,.2g} ({whence})"
 
 
 def _rate(path: Path) -> tuple[float, int]:
-    """Return samples a second and core of the latest shards of a spool, and its samples; zeros where there are none."""
+    """Return samples per second and core of the latest shards of a spool, and its samples; zeros if there are none."""
     if not (path / "spool.json").exists():
         return 0.0, 0
     cache = RecordCache(Spool.open(path).layout, summaries=True)

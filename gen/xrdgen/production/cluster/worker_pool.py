@@ -88,7 +88,7 @@ class WorkerPool:
 
     @property
     def running(self) -> bool:
-        """Tell whether a process is left."""
+        """Return whether a process is left."""
         return any(place.process is not None and place.process.poll() is None for place in self._places)
 
     def kill(self) -> None:

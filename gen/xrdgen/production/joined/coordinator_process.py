@@ -138,7 +138,7 @@ def _streams_of(layout: Layout, process: dict[str, Any]) -> dict[int, int]:
 
 
 def _complete(spool: Spool, samples: int | None) -> bool:
-    """Tell whether all samples are published."""
+    """Return whether all samples are published."""
     if samples is None:
         return False
     cache = RecordCache(spool.layout, summaries=True)

@@ -109,7 +109,7 @@ class Election:
         return None
 
     def _vacant(self, state: State, now: float) -> bool:
-        """Tell whether this task should try to coordinate."""
+        """Return whether this task should try to coordinate."""
         if state is State.ALIVE:
             self._had_it = False
             self._vacant_since = self._silent_since = now
@@ -148,7 +148,7 @@ class Election:
 
     @property
     def running(self) -> bool:
-        """Tell whether a coordinator of this task is left."""
+        """Return whether a coordinator of this task is left."""
         return self._process is not None and self._process.poll() is None
 
     def drain(self) -> None:

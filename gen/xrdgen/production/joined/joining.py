@@ -109,7 +109,7 @@ def _watch(file: Path, address: Address, pool: WorkerPool, stop: StopRequest) ->
 
 
 def _refuses(address: Address) -> bool:
-    """Tell whether nobody listens there any more; a slow network is no answer."""
+    """Return whether nobody listens there any more; a slow network is no answer."""
     with contextlib.suppress(TimeoutError, OSError):
         try:
             socket.create_connection(address.endpoint, timeout=5.0).close()

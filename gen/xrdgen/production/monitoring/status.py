@@ -182,7 +182,7 @@ class Observer:
 
 
 def rate(records: Iterable[Record], now: float) -> float:
-    """Return samples a second over the last minute, or since production began where that is less."""
+    """Return samples per second over the last minute, or since production began where that is less."""
     rows, total, recent, begin = 0, 0, 0, now
     for record in records:
         total += 1
@@ -196,7 +196,7 @@ def rate(records: Iterable[Record], now: float) -> float:
 
 
 def use_rate(notes: Notes, now: float) -> float:
-    """Return the samples a second that a training has used of late.
+    """Return the samples per second that a training has used of late.
 
     It notes them when it writes a checkpoint, so the rate is taken between the last one and the last but some, at
     least a minute before. One that has been silent for longer than that has slowed down: then up to now.
@@ -252,7 +252,7 @@ def _per_second(rows: float, seconds: float) -> float:
 
 
 def _since_start(producers: list[Json]) -> float:
-    """Return samples a second since the first of these producers started."""
+    """Return samples per second since the first of these producers started."""
     spans = [producer["span"] for producer in producers]
     if not spans:
         return 0.0
@@ -278,7 +278,7 @@ def _backlog(backlog: Backlog, marks: list[Json]) -> Json:
 
 
 def _slowest(spool: Spool, consumers: list[Json]) -> float:
-    """Return the samples a second used by the feed that uses fewest: a shard stays until the last feed has used it."""
+    """Return the samples per second used by the feed that uses fewest: a shard stays until all feeds have used it."""
     speeds = dict.fromkeys(feeds(spool.layout), 0.0)
     for consumer in consumers:
         if consumer["feed"] in speeds:

@@ -28,9 +28,9 @@ def lines(state: dict[str, Any]) -> list[str]:
     """Write a state (see `status.Observer.look`) for people."""
     text = [f"{_clip(state['spool'], WIDTH - 10)}  {time.strftime('%H:%M:%S', time.localtime(state['time']))}"]
     text += [
-        f"produced     {state['samples_produced']:,} samples; {state['samples_per_second']:,.0f} a second now, "
+        f"produced     {state['samples_produced']:,} samples; {state['samples_per_second']:,.0f} per second now, "
         f"{state['samples_per_second_since_start']:,.0f} since start",
-        f"used         {state['samples_used']:,}; {state['samples_used_per_second']:,.0f} a second",
+        f"used         {state['samples_used']:,}; {state['samples_used_per_second']:,.0f} per second",
         f"ready        {state['samples_ready']:,} in {state['shards_ready']:,} shards, "
         f"{format_bytes(state['bytes_ready'])}" + _oldest(state["oldest_ready_seconds"]),
         f"claimed      {state['samples_claimed']:,}",

@@ -202,7 +202,7 @@ def _of_one_letter(letter: str, label: str, formula: frozenset[int]) -> SiteElem
     z = _z(letter)
     if z is None:
         what = {"T": "tetrahedral site or tritium", "D": "deuterium"}.get(letter, "a site or a dummy")
-        raise InputError(f"atom '{label}': '{letter}' is no element ({what}); give type symbols")
+        raise InputError(f"atom '{label}': '{letter}' is not an element ({what}); give type symbols")
     if letter == "W":
         if z in formula:
             return SiteElement(z)
@@ -224,7 +224,7 @@ def _of_capitals(letters: str, label: str, formula: frozenset[int], named: froze
     if z_pair is None and z_single is None:
         raise InputError(f"atom '{label}': its label names no element; give type symbols")
     if single in "TMXAQLZRGEJ" and z_pair is None:
-        raise InputError(f"atom '{label}': '{single}' is no element; give type symbols")
+        raise InputError(f"atom '{label}': '{single}' is not an element; give type symbols")
     if letters.islower() and z_pair is not None and len(letters) == 2 and pair != "HO":
         return _one_of(z_pair, z_single, formula) or SiteElement(z_pair)
     if z_pair is None or z_single is None:

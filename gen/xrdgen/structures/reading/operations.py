@@ -108,7 +108,7 @@ def parse_operation(text: str) -> Operation:
             place = found.end()
         scaled = shift * UNIT
         if scaled.denominator != 1 or not any(row):
-            raise InputError(f"symmetry operation '{text[:60]}': '{part[:20]}' is no coordinate")
+            raise InputError(f"symmetry operation '{text[:60]}': '{part[:20]}' is not a coordinate")
         rotation += row
         translation.append(int(scaled) % UNIT)
     if abs(round(float(np.linalg.det(np.array(rotation).reshape(3, 3))))) != 1:
@@ -136,7 +136,7 @@ def _fraction(text: str, operation: str) -> Fraction:
         near = Fraction(round(value * denominator), denominator)
         if abs(near - value) <= Fraction(1, 10**decimals):
             return near
-    raise InputError(f"symmetry operation '{operation[:60]}': {text} is no simple fraction")
+    raise InputError(f"symmetry operation '{operation[:60]}': {text} is not a simple fraction")
 
 
 def codes_of(operations: list[Operation]) -> NDArray[np.int64]:

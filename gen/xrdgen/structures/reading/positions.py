@@ -278,7 +278,7 @@ def _add(site: Site, z: int, occupancy: float, b_iso: float) -> None:
 
 
 def _listed_before(atoms: AtomRows, row: int, members: list[int], site: Site) -> bool:
-    """Tell whether a row lists an atom of its site again.
+    """Return whether a row lists an atom of its site again.
 
     The same element with the same occupancy at another image is one that the symmetry makes; at the same coordinates
     it is listed twice if both together are more than one atom.

@@ -238,7 +238,7 @@ def _try(
 
 
 def _counts_every_atom(placed: Placed, formula: dict[int, float], units: float | None) -> bool:
-    """Tell whether the file says twice that it means these atoms: its formula sum, times Z or alone, is the cell's."""
+    """Return whether the file says twice that it means these atoms: its formula sum, with Z or not, is the cell's."""
     return bool(formula) and any(
         compare(placed.content, formula, number).agrees for number in {1.0, 1.0 if units is None else units}
     )
@@ -249,7 +249,7 @@ def _too_dense(placed: Placed, lattice: NDArray[np.float64]) -> str:
     atoms = sum(n for z, n in placed.content.items() if z != HYDROGEN)
     volume = abs(float(np.linalg.det(lattice)))
     if atoms and volume / atoms < DENSEST:
-        return f"{volume / atoms:.2f} Å^3 an atom: denser than any substance"
+        return f"{volume / atoms:.2f} Å^3 per atom: denser than any substance"
     return ""
 
 
@@ -292,7 +292,7 @@ def _decided(decision: Decision, trial: _Trial, proof: str, doubtful: bool) -> R
 
 
 def _one_structure(trials: list[_Trial]) -> bool:
-    """Tell whether trials are one structure: one group, or the same atoms in the same places."""
+    """Return whether trials are one structure: one group, or the same atoms in the same places."""
     first = trials[0].placed
     for trial in trials[1:]:
         if trial.choice.group.key == trials[0].choice.group.key:
@@ -306,7 +306,7 @@ def _one_structure(trials: list[_Trial]) -> bool:
 
 
 def _same_atoms(one: Placed, two: Placed) -> bool:
-    """Tell whether two sets of positions hold the same species, each within a hundredth of the cell."""
+    """Return whether two sets of positions hold the same species, each within a hundredth of the cell."""
     if len(one.positions) > 500:
         return False
     kinds = [
@@ -332,7 +332,7 @@ def _bonded(possible: list[_Trial]) -> _Trial | None:
 
 
 def _different_numbers(trials: list[_Trial]) -> bool:
-    """Tell whether trials put different numbers of atoms into the cell.
+    """Return whether trials put different numbers of atoms into the cell.
 
     Atoms that are general with either origin say nothing: distances between their images are chance.
     """

@@ -41,7 +41,7 @@ def joined(remarks: Iterable[Remark]) -> str | None:
 
 
 def is_doubtful(remarks: Any) -> bool:
-    """Tell whether a value of the column `remarks` holds a doubtful remark."""
+    """Return whether a value of the column `remarks` holds a doubtful remark."""
     return isinstance(remarks, str) and any(part.startswith(DOUBTFUL) for part in remarks.split(SEPARATOR))
 
 

@@ -229,7 +229,7 @@ def _with_listed(listed: SymmetryGroup, named: Decision, published: int | None, 
 
 
 def _with_centring(listed: SymmetryGroup, whole: SymmetryGroup) -> bool:
-    """Tell whether listed operations lack nothing but the centring translations of a group."""
+    """Return whether listed operations lack nothing but the centring translations of a group."""
     if listed.order * len(whole.centrings) != whole.order or len(whole.centrings) == 1:
         return False
     translations = (listed.translations[None] + whole.centrings[:, None]).reshape(-1, 3) % 1.0

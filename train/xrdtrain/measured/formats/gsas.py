@@ -84,5 +84,5 @@ def read_parameters(text: str, path: Path) -> Radiation | None:
     try:
         values = tuple(float(keys[name]) for name in ("Lam1", "Lam2", "Lam") if name in keys)
     except ValueError as error:
-        raise FormatError(f"{path}: a wavelength that is no number ({error})") from error
+        raise FormatError(f"{path}: a wavelength that is not a number ({error})") from error
     return of_wavelengths(values, path.name) if values else None

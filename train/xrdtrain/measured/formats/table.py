@@ -50,7 +50,7 @@ class Dialect:
             return None
 
     def row(self, line: str) -> list[float] | None:
-        """Return the numbers of a line, None where a cell is no number or none is there."""
+        """Return the numbers of a line, None where a cell is not a number or none is there."""
         values = [self.number(cell) for cell in self.words(line)]
         numbers = [value for value in values if value is not None]
         return numbers if numbers and len(numbers) == len(values) else None
