@@ -147,6 +147,7 @@ def test_taps_that_meet_only_padding_take_no_part(kernel: int, stride: int) -> N
             torch.testing.assert_close(found, exact, rtol=near, atol=near * exact.abs().max().item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bf16", [True, False])
 @pytest.mark.parametrize("name", ["park-medium", "resnet-10", "resnet-50", *SMALL])
 def test_steps_on_short_long_and_odd_grids_stay_finite(name: str, bf16: bool) -> None:
@@ -154,7 +155,7 @@ def test_steps_on_short_long_and_odd_grids_stay_finite(name: str, bf16: bool) ->
     torch.manual_seed(2)
     preset = get_preset(name)
     shortest = (851, 1000, 1702) if name.startswith("park") else (86, 333, 501, 502, 851)
-    shortest = (333, 501) if name == "resnet-50" else shortest  # a step takes seconds
+    shortest = (501,) if name == "resnet-50" else shortest  # a step takes seconds
     for points in (*shortest, 4251) if name in SMALL else shortest:
         model = build(preset, points, 6)
         optimiser = make_optimiser(preset.recipe, model, 1e-4)

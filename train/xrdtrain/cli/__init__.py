@@ -9,6 +9,7 @@ from xrdtrain.cli.evaluate import evaluate
 from xrdtrain.cli.fit import fit
 from xrdtrain.cli.gate import gate
 from xrdtrain.cli.models import bench, models
+from xrdtrain.cli.network import calibrate, export
 from xrdtrain.cli.predict import predict
 from xrdtrain.cli.report import report
 from xrdtrain.cli.study import study
@@ -19,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, evaluate, predict, gate, report, study, models, bench):
+for command in (fit, evaluate, predict, gate, report, study, calibrate, export, models, bench):
     app.command()(command)
 commands.add_version(app)
 

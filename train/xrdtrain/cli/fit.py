@@ -98,7 +98,10 @@ def fit(
             "it. `none` keeps it in memory. Default RUN/cache.",
         ),
     ] = None,
-    init_from: Annotated[Path | None, typer.Option(help="Start from the weights of another run.")] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Start from the weights of another run, of a .safetensors file, or of embedded:NAME."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and order; default 0.")] = None,
     classes: Annotated[
         str | None,

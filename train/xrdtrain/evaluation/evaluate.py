@@ -14,6 +14,7 @@ from xrdtrain.evaluation import test_set_pass as evaluation
 from xrdtrain.evaluation.fixed_test_sets import open_test_sets, parse_tests
 from xrdtrain.evaluation.measured_pass import evaluate_measured, write_measured
 from xrdtrain.inference.answer import Answerer
+from xrdtrain.inference.calibration import coverage
 from xrdtrain.inference.classifier import Precision
 from xrdtrain.inference.load import Run, load_run
 from xrdtrain.measured.background import check_method
@@ -25,8 +26,11 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Return all measures of each test set and write the predictions to RUN/evaluation.
 
+    Where the run is calibrated, its calibrated probabilities are measured, with the calibration error before beside it.
+    Of a network that is one file nothing is written.
+
     Args:
-        path: run folder.
+        path: run folder, .safetensors file, or the name of a network of the package.
         tests: NAME=PATH, or None for the run's own; a path is a fixed set or a set of measured patterns.
         backgrounds: for measured patterns, one measurement each; the first goes by the set's name.
         prior: for measured patterns, see `inference.prior`.
@@ -57,8 +61,15 @@ def evaluate_run(
                 advance=advance,
             )
         arrays = evaluation.predictions(test, ranking, run.classes)
-        evaluation.write_predictions(path / "evaluation" / f"{test.name}.npz", arrays)
-        results[test.name] = evaluation.measure(arrays)
+        measures = evaluation.measure(arrays)
+        if run.calibration is not None:
+            before = {name: measures[name] for name in ("top1", "top5", "calibration")}
+            arrays = evaluation.calibrated(arrays, run.calibration)
+            sets = coverage(run.calibration, run.calibration(arrays["logits"]), test.labels)
+            measures = {**evaluation.measure(arrays), "uncalibrated": before, "candidate_sets": sets}
+        if path.is_dir():
+            evaluation.write_predictions(path / "evaluation" / f"{test.name}.npz", arrays)
+        results[test.name] = measures
     return results | _measured(run, measured, backgrounds, prior)
 
 
@@ -74,6 +85,7 @@ def _measured(run: Run, sets: dict[str, Path], backgrounds: Sequence[str], prior
                 measures, arrays = evaluate_measured(
                     answerer, data, background=check_method(background), prior=prior, advance=advance
                 )
-            write_measured(run.path / "evaluation" / "measured" / f"{label}.npz", arrays)
+            if run.path.is_dir():
+                write_measured(run.path / "evaluation" / "measured" / f"{label}.npz", arrays)
             results[label] = measures
     return results

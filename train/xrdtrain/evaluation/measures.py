@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from xrdcommon.extinction import extinction_group
 from xrdcommon.space_groups import CRYSTAL_SYSTEMS, ENANTIOMORPHIC_PAIRS, N_GROUPS, crystal_system, merged_group
 
-CALIBRATION_BINS = 15
+from xrdtrain.inference.calibration import expected_error
+
 MOST_CONFUSED = 20
 
 
@@ -56,21 +57,6 @@ def _ceiling(labels: NDArray[np.integer[Any]]) -> float:
     counts = np.bincount(labels, minlength=N_GROUPS + 1)
     lost = sum(min(counts[a], counts[b]) for a, b in ENANTIOMORPHIC_PAIRS)
     return float(1.0 - lost / len(labels)) if len(labels) else float("nan")
-
-
-def _calibration(right: NDArray[np.bool_], confidence: NDArray[np.floating[Any]]) -> dict[str, Any]:
-    """Return the expected calibration error and its bins (Guo et al., ICML 2017)."""
-    bins = []
-    error = 0.0
-    which = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    for number in range(CALIBRATION_BINS):
-        mask = which == number
-        n = int(mask.sum())
-        accuracy, sure = _mean(right[mask]), _mean(confidence[mask])
-        error += n * abs(accuracy - sure) if n else 0.0
-        low, high = number / CALIBRATION_BINS, (number + 1) / CALIBRATION_BINS
-        bins.append({"from": low, "to": high, "n": n, "accuracy": accuracy, "confidence": sure})
-    return {"ece": error / len(right) if len(right) else float("nan"), "bins": bins}
 
 
 def _per_group(
@@ -140,7 +126,7 @@ def evaluate(
             "top1": common[0][1] / len(known) if common else float("nan"),
             "top1_all": common[0][1] / len(labels) if common else float("nan"),
         },
-        "calibration": _calibration(right, probability[inside, 0]),
+        "calibration": expected_error(right, probability[inside, 0]),
         "per_crystal_system": per_system,
         "per_group": _per_group(labels, top, classes),
         "most_confused": [

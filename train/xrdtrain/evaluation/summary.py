@@ -26,6 +26,13 @@ def final_lines(results: dict[str, Any]) -> list[str]:
             f"  chance {percent(measures['chance'])}   always group {guess['space_group']} {percent(guess['top1'])}   "
             f"calibration error {percent(measures['calibration']['ece'])}",
         ]
+        if "uncalibrated" in measures:
+            sets = measures["candidate_sets"]["0.9"]
+            lines.append(
+                f"  before calibration: error {percent(measures['uncalibrated']['calibration']['ece'])}, top-1 "
+                f"{percent(measures['uncalibrated']['top1'])}   sets for 90 % hold the true group in "
+                f"{percent(sets['coverage'])}, {sets['mean_size']:.1f} groups on average"
+            )
     return lines
 
 

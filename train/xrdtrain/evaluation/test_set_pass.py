@@ -1,6 +1,6 @@
 """Measure a network on test sets and write what the report and others read.
 
-# N patterns, K ranks kept, C classes
+# N patterns, K ranks kept, C classes; logits (N, C) of all classes are kept as float16
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 from xrdcommon.files import atomic_writer
@@ -17,7 +18,8 @@ from xrdcommon.files import atomic_writer
 from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation.fixed_test_sets import TestSet
 from xrdtrain.evaluation.measures import evaluate, quick
-from xrdtrain.inference.classifier import Precision, Ranking, rank_patterns
+from xrdtrain.inference.calibration import Calibration
+from xrdtrain.inference.classifier import Precision, Ranking, rank_logits, rank_patterns
 from xrdtrain.inputs.spec import InputSpec
 from xrdtrain.inputs.transform import Preparation
 from xrdtrain.labels import OUTSIDE, Classes
@@ -60,6 +62,7 @@ def rank_test_set(
         np.concatenate([piece.top for piece in parts]),
         np.concatenate([piece.probability for piece in parts]),
         np.concatenate([piece.loss for piece in parts]),
+        np.concatenate([piece.logits for piece in parts]),
     )
     return rows, ranking
 
@@ -79,9 +82,16 @@ def predictions(test: TestSet, ranking: Ranking, classes: Classes) -> dict[str, 
         "classes": classes.numbers,
         "top": classes.numbers[ranking.top],
         "top_probability": ranking.probability.astype(np.float32),
+        "logits": ranking.logits,
         "samples": test.data.samples,
         "ids": test.data.id_bytes,
     }
+
+
+def calibrated(arrays: dict[str, NDArray[Any]], calibration: Calibration) -> dict[str, NDArray[Any]]:
+    """Return the arrays with the ranks and probabilities of calibrated logits; the logits stay the network's own."""
+    top, probability = rank_logits(torch.from_numpy(calibration(arrays["logits"])), arrays["top"].shape[1])
+    return {**arrays, "top": arrays["classes"][top.numpy()], "top_probability": probability.numpy()}
 
 
 def measure(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from xrdtrain.fitting.request import (
 )
 from xrdtrain.fitting.trainer import Trainer
 from xrdtrain.fitting.training_log import finite
+from xrdtrain.inference.bundle import EMBEDDED
 from xrdtrain.inference.classifier import Precision, resolve_precision
 from xrdtrain.inference.load import load_run, network_of
 from xrdtrain.inputs.axis import check_covers
@@ -147,7 +148,7 @@ def _train(
         if network_of(state, place, run) != spec:
             raise FormatError(f"{place}: holds another network than {run / NETWORK_FILE} describes")
     elif config.init_from is not None:
-        _initialise(model, spec, Path(config.init_from), config)
+        _initialise(model, spec, config.init_from, config)
     if ranks.leads:
         run.mkdir(parents=True, exist_ok=True)
         save_network(
@@ -295,7 +296,9 @@ def _configuration(
     eval_every = request.eval_every or (before.eval_every if before else plan.recipe.samples_per_epoch)
     saved = request.checkpoint_every or (before.checkpoint_every if before else eval_every)
     rate = request.learning_rate or (before.learning_rate if before else plan.recipe.learning_rate)
-    init_from = str(request.init_from.absolute()) if request.init_from else None
+    init_from = None if request.init_from is None else str(request.init_from)
+    if init_from is not None and not init_from.startswith(EMBEDDED):
+        init_from = str(Path(init_from).absolute())
     if init_from is None and before is not None:
         init_from = before.init_from
     return RunConfig(
@@ -346,7 +349,7 @@ def _test_sets(config: RunConfig, request: FitRequest, before: RunConfig | None,
         return []
 
 
-def _initialise(model: Network, spec: NetworkSpec, other: Path, config: RunConfig) -> None:
+def _initialise(model: Network, spec: NetworkSpec, other: str, config: RunConfig) -> None:
     """Take the weights of another run; the last layer stays fresh where the classes differ.
 
     Raises:

@@ -30,6 +30,11 @@ RECENT = 10_000
 """Fresh samples whose predictions are kept for evaluation/synthetic.npz."""
 
 
+_Part = tuple[Tensor, Tensor, NDArray[np.void], Tensor | None]
+"""Ranked classes (B, K), their probabilities (B, K), records (B,) and float16 logits (B, C) of a batch; checkpoints of
+version 0.1.0 have no logits."""
+
+
 class Fresh:
     """Predictions for samples before they are trained on, from the training's own forward pass.
 
@@ -38,7 +43,7 @@ class Fresh:
 
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # n, loss, top-1, top-5
-        self._recent: deque[tuple[Tensor, Tensor, NDArray[np.void]]] = deque()
+        self._recent: deque[_Part] = deque()
         self._n_recent = 0
 
     def add(self, logits: Tensor, labels: Tensor, loss_sum: Tensor, samples: NDArray[np.void]) -> None:
@@ -50,7 +55,7 @@ class Fresh:
             self._sums[1] += loss_sum
             self._sums[2] += right[:, 0].sum()
             self._sums[3] += right[:, :5].sum()
-        self._recent.append((top.to(torch.int16), probability, samples))
+        self._recent.append((top.to(torch.int16), probability, samples, logits.detach().half()))
         self._n_recent += len(samples)
         while self._n_recent - len(self._recent[0][2]) >= RECENT:
             self._n_recent -= len(self._recent.popleft()[2])
@@ -70,21 +75,25 @@ class Fresh:
         tops = [part[0].cpu().numpy() for part in self._recent]
         probabilities = [part[1].float().cpu().numpy() for part in self._recent]
         samples = np.concatenate([part[2] for part in self._recent])[-RECENT:]
-        return {
+        arrays = {
             "labels": samples["space_group"].astype(np.int16),
             "classes": classes.numbers,
             "top": classes.numbers[np.concatenate(tops)[-RECENT:]],
             "top_probability": np.concatenate(probabilities)[-RECENT:].astype(np.float32),
             "samples": samples,
         }
+        logits = [part[3].cpu().numpy() for part in self._recent if part[3] is not None]
+        if len(logits) == len(self._recent):
+            arrays["logits"] = np.concatenate(logits)[-RECENT:]
+        return arrays
 
     def state(self) -> dict[str, Any]:
         """Return the sums and the recent predictions as tensors, for a checkpoint."""
         parts = [
-            (top.cpu(), probability.cpu(), torch.from_numpy(samples.view(np.uint8).reshape(len(samples), -1)))
-            for top, probability, samples in self._recent
+            (top.cpu(), probability.cpu(), torch.from_numpy(samples.view(np.uint8).reshape(len(samples), -1)), logits)
+            for top, probability, samples, logits in self._recent
         ]
-        recent = [list(part) for part in parts]
+        recent = [[*part[:3], *([] if part[3] is None else [part[3].cpu()])] for part in parts]
         return {"sums": self._sums.cpu(), "recent": recent, "fields": describe(SAMPLE_DTYPE)}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -92,9 +101,9 @@ class Fresh:
         dtype = described_dtype(state.get("fields"))
         self._sums.copy_(state["sums"])
         self._recent.clear()
-        for top, probability, raw in state["recent"]:
+        for top, probability, raw, *rest in state["recent"]:
             samples = np.ascontiguousarray(raw.cpu().numpy()).view(dtype).reshape(-1)
-            self._recent.append((top, probability, known_fields(samples)))
+            self._recent.append((top, probability, known_fields(samples), rest[0] if rest else None))
         self._n_recent = sum(len(part[2]) for part in self._recent)
 
 

@@ -65,12 +65,14 @@ class Ranking:
         top: (N, K) class indices, the likeliest first.
         probability: (N, K) their probabilities.
         loss: (N,) cross-entropy, NaN where the true group is not a class.
+        logits: (N, C) of all classes.
 
     """
 
     top: NDArray[np.int64]
     probability: NDArray[np.float32]
     loss: NDArray[np.float32]
+    logits: NDArray[np.float16]
 
 
 def rank_logits(logits: Tensor, kept: int = KEPT) -> tuple[Tensor, Tensor]:
@@ -103,13 +105,13 @@ def rank_patterns(
         device: where the model is.
         precision: bf16 or fp32.
         prepare: brings the patterns into the network's form.
-        kept: ranks kept of each pattern.
+        kept: ranks whose probability is kept of each pattern; the logits of all are.
         advance: told the rows done.
 
     """
     training = model.training
     model.eval()
-    tops, probabilities, losses = [], [], []
+    tops, probabilities, losses, everything = [], [], [], []
     row = 0
     with torch.inference_mode():
         for patterns, samples in blocks:
@@ -126,6 +128,7 @@ def rank_patterns(
                 tops.append(top.cpu().numpy())
                 probabilities.append(probability.cpu().numpy())
                 losses.append(loss.cpu().numpy())
+                everything.append(logits.half().cpu().numpy())
                 row += len(stored)
                 advance(len(stored))
     model.train(training)
@@ -133,4 +136,5 @@ def rank_patterns(
         np.concatenate(tops) if tops else np.empty((0, kept), np.int64),
         np.concatenate(probabilities) if tops else np.empty((0, kept), np.float32),
         np.concatenate(losses) if tops else np.empty(0, np.float32),
+        np.concatenate(everything) if tops else np.empty((0, 0), np.float16),
     )

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from xrdcommon import console
 from xrdcommon.errors import InputError
+from xrdcommon.files import read_json
 from xrdcommon.grid import Grid
 from xrdcommon.measurement import Measurement
 
+from xrdtrain.inference.bundle import EMBEDDED, is_bundle, network_with, place_of, read_bundle
+from xrdtrain.inference.calibration import FILE as CALIBRATION_FILE
+from xrdtrain.inference.calibration import Calibration
 from xrdtrain.inference.candidates import Candidate, merge_enantiomorphs
 from xrdtrain.inference.classifier import CHUNK, rank_logits
 from xrdtrain.inputs.transform import with_channels
@@ -32,12 +37,15 @@ class Run:
     """A network with all that is needed to use it.
 
     Attributes:
-        path: run folder.
+        path: run folder, or the file of a bundle.
         config: what the run was asked to do.
         model: network in evaluation mode.
         spec: what the network is.
         samples: samples it was trained on.
         device: where it computes.
+        calibration: what turns its logits into probabilities that can be trusted; None where it has none.
+        counts: (231,) how often each space group was met in training; None: not known, or see the run folder.
+        card: the model card of a bundle.
 
     """
 
@@ -47,6 +55,9 @@ class Run:
     spec: NetworkSpec
     samples: int
     device: torch.device
+    calibration: Calibration | None = None
+    counts: NDArray[np.int64] | None = None
+    card: dict[str, Any] | None = None
 
     @property
     def classes(self) -> Classes:
@@ -63,12 +74,15 @@ class Run:
         """2theta axis of the network's input."""
         return self.measurement.grid
 
-    def logits(self, patterns: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.float32]:
+    def logits(
+        self, patterns: ArrayLike, mask: ArrayLike | None = None, *, calibrated: bool = True
+    ) -> NDArray[np.float32]:
         """Return the logits (n, C), in the order of the classes, of patterns on the network's axis.
 
         Args:
             patterns: (n, P) intensities in [0, 1], each with a maximum of 1.
             mask: (n, P) True where a pattern was measured; None: everywhere. Elsewhere the pattern counts as 0.
+            calibrated: after calibration, where the network has one.
 
         Raises:
             InputError: another shape.
@@ -90,7 +104,9 @@ class Run:
                     self.model(with_channels(self.spec.input, x[part], None if shown is None else shown[part]))
                 )
         result: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
-        return result
+        if self.calibration is None or not calibrated:
+            return result
+        return self.calibration(result).astype(np.float32)
 
     def predict(
         self,
@@ -135,7 +151,11 @@ class Run:
 
 
 def load_run(path: str | Path, device: torch.device | None = None) -> Run:
-    """Load the last sound checkpoint of a run, built as its own description of the network says.
+    """Load a network, built as its own description says: the last sound checkpoint of a run folder, or a bundle.
+
+    Args:
+        path: run folder, .safetensors file, or the name of a network of the package (`embedded:pure`).
+        device: where it is to compute; CUDA where there is one.
 
     Raises:
         MissingFileError: no such run.
@@ -143,22 +163,52 @@ def load_run(path: str | Path, device: torch.device | None = None) -> Run:
         FormatError: a file of the run is damaged or of another version, or no checkpoint has finite weights.
 
     """
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if is_bundle(path):
+        return _from_bundle(path, device)
     path = Path(path)
     config = read_config(path)
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found = checkpoint.newest(path / "checkpoints", device)
     if found is None:
         raise InputError(f"{path}: no checkpoint yet; train it first (`xrdtrain fit --run {path}`)")
     place, state = found
     spec = network_of(state, place, path)
-    model = spec.build()
-    try:
-        model.load_state_dict(state["model"])
-    except RuntimeError as error:
-        raise InputError(
-            f"{place}: weights do not fit the network ({str(error).splitlines()[0]}); use the xrdstream that trained it"
-        ) from error
-    return Run(path, config, model.to(device).eval(), spec, int(state["samples"]), device)
+    model = network_with(spec, state["model"], place).to(device).eval()
+    samples = int(state["samples"])
+    return Run(path, config, model, spec, samples, device, _calibration(path, spec, samples))
+
+
+def _from_bundle(name: str | Path, device: torch.device) -> Run:
+    """Load a network that is one file."""
+    bundle = read_bundle(name)
+    path = place_of(str(name)) if str(name).startswith(EMBEDDED) else Path(name)
+    model = network_with(bundle.spec, bundle.weights, path).to(device).eval()
+    return Run(
+        path,
+        bundle.config,
+        model,
+        bundle.spec,
+        bundle.samples,
+        device,
+        bundle.calibration,
+        bundle.counts,
+        bundle.card,
+    )
+
+
+def _calibration(run: Path, spec: NetworkSpec, samples: int) -> Calibration | None:
+    """Return the calibration of a run, unless it was trained on since."""
+    place = run / CALIBRATION_FILE
+    if not place.is_file():
+        return None
+    calibration = Calibration.from_dict(read_json(place), len(spec.classes), str(place))
+    if calibration.samples not in (None, samples):
+        console.say(
+            f"{place}: fitted after {calibration.samples:,} samples, the network has {samples:,}: not used; "
+            f"`xrdtrain calibrate {run}` fits it again"
+        )
+        return None
+    return calibration
 
 
 def network_of(state: dict[str, Any], place: Path, run: Path) -> NetworkSpec:
