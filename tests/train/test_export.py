@@ -18,9 +18,11 @@ from xrdtrain.evaluation.evaluate import evaluate_run
 from xrdtrain.fitting.fit import fit
 from xrdtrain.fitting.request import FitRequest
 from xrdtrain.fitting.training_log import finite
+from xrdtrain.inference.answer import Answerer
 from xrdtrain.inference.bundle import read_bundle, save_bundle
 from xrdtrain.inference.calibration import Calibration
 from xrdtrain.inference.export import METADATA, export
+from xrdtrain.inference.features import FeatureReference
 from xrdtrain.inference.load import Run, load_run
 from xrdtrain.models import NetworkSpec
 
@@ -86,11 +88,24 @@ def test_a_bundle_is_used_as_a_run(
 ) -> None:
     data, file = make_fixed_set(), tmp_path / "net.safetensors"
     trained(tmp_path / "run", data, "patch-resnet")
+    random = np.random.default_rng(0)
+    means, whitening = random.normal(size=(6, 256)).astype(np.float32), np.eye(256, dtype=np.float32)
+    FeatureReference(means, whitening, 30.0, 500).save(tmp_path / "run" / "features.npz")
     (tmp_path / "card.json").write_text('{"name": "test", "measured": {"real": 0.5}}')
     done = run_command("xrdtrain", "export", tmp_path / "run", "--out", file, "--card", tmp_path / "card.json")
     assert done.returncode == 0, done.stderr
     assert load_run(file).card == {"name": "test", "measured": {"real": 0.5}}
     assert str(tmp_path).encode() not in file.read_bytes()  # no places of this machine
+    gate = load_run(file).gate
+    assert gate is not None
+    np.testing.assert_array_equal(gate.means, means)
+    assert (gate.threshold, gate.n) == (30.0, 500)
+    one, other = Answerer([load_run(tmp_path / "run")]), Answerer([load_run(file)])
+    inputs = [patterns_for(load_run(file), 4)]
+    for prior in ("trained", "uniform", "minerals"):
+        (expected, far), (found, there) = one.probabilities(inputs, prior), other.probabilities(inputs, prior)
+        np.testing.assert_allclose(found, expected, atol=1e-7)
+        np.testing.assert_array_equal(far, there)
     expected = evaluate_run(tmp_path / "run", [f"real={data}"])
     assert finite(evaluate_run(file, [f"real={data}"])) == finite(expected)
     fit(
@@ -107,7 +122,7 @@ def test_a_bundle_is_used_as_a_run(
     shutil.copy(file, tmp_path / "embedded" / "tiny.safetensors")
     assert load_run("embedded:tiny").samples == 64
     for wrong in ("embedded:huge", "embedded:../net"):
-        with pytest.raises(MissingFileError, match=r"no such network comes with this package \(embedded:tiny\)"):
+        with pytest.raises(MissingFileError, match=r"comes without that network \(it has embedded:tiny\)"):
             load_run(wrong)
 
 

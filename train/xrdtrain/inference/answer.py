@@ -38,7 +38,7 @@ class Answerer:
         if not networks:
             raise InputError("no network to predict with; name a run folder")
         self.networks = list(networks)
-        self.references = [load_reference(run.path) for run in networks]
+        self.references = [run.gate or load_reference(run.path) for run in networks]
         self.groups: NDArray[np.int64] = np.unique(np.concatenate([run.classes.numbers for run in networks])).astype(
             np.int64
         )
@@ -63,7 +63,8 @@ class Answerer:
         if prior == TRAINED:
             return [np.zeros(len(run.classes)) for run in self.networks]
         return [
-            np.log(class_prior(prior, run.classes.numbers)) - np.log(trained_prior(run.path, run.classes.numbers))
+            np.log(class_prior(prior, run.classes.numbers))
+            - np.log(trained_prior(run.path, run.classes.numbers, run.counts))
             for run in self.networks
         ]
 

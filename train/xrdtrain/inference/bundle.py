@@ -23,6 +23,7 @@ from xrdcommon.errors import FormatError, MissingFileError
 from xrdcommon.files import write_bytes
 
 from xrdtrain.inference.calibration import Calibration
+from xrdtrain.inference.features import FeatureReference
 from xrdtrain.models.spec import Network, NetworkSpec
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig
@@ -30,6 +31,9 @@ from xrdtrain.runs.config import RunConfig
 FORMAT: Final = "xrdstream network 1"
 SUFFIX: Final = ".safetensors"
 EMBEDDED: Final = "embedded:"
+_GATE: Final = "gate:"
+_GATE_PARTS: Final = ("means", "whitening")
+"""Arrays of the gate on features, stored beside the weights under names that no weight has."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Bundle:
         samples: samples it was trained on.
         calibration: None where it has none.
         counts: (231,) how often each space group was met among the last samples of the training; None: not known.
+        gate: what tells that a pattern is unlike synthetic ones; None where it has none.
         card: for people: any JSON object.
 
     """
@@ -53,6 +58,7 @@ class Bundle:
     samples: int
     calibration: Calibration | None
     counts: NDArray[np.int64] | None
+    gate: FeatureReference | None
     card: dict[str, Any]
 
 
@@ -67,7 +73,10 @@ def place_of(name: str) -> Path:
     place = folder / f"{name.removeprefix(EMBEDDED)}{SUFFIX}"
     if place.parent != folder or not place.is_file():
         known = ", ".join(f"{EMBEDDED}{path.stem}" for path in sorted(folder.glob(f"*{SUFFIX}"))) or "none"
-        raise MissingFileError(f"{name}: no such network comes with this package ({known}); name a run folder")
+        raise MissingFileError(
+            f"{name}: this package comes without that network (it has {known}); name a run folder of `xrdtrain fit` or "
+            "a file of `xrdtrain export` instead"
+        )
     return place
 
 
@@ -89,9 +98,13 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
         "samples": bundle.samples,
         "calibration": None if bundle.calibration is None else bundle.calibration.to_dict(),
         "counts": None if bundle.counts is None else bundle.counts.tolist(),
+        "gate": None if bundle.gate is None else {"threshold": bundle.gate.threshold, "n": bundle.gate.n},
         "card": bundle.card,
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in bundle.weights.items()}
+    if bundle.gate is not None:
+        for part in _GATE_PARTS:
+            tensors[f"{_GATE}{part}"] = torch.from_numpy(np.ascontiguousarray(getattr(bundle.gate, part)))
     metadata = {"format": FORMAT, "sha256": _sum(tensors)}
     metadata |= {name: json.dumps(value) for name, value in content.items()}
     write_bytes(path, save(tensors, metadata))
@@ -130,7 +143,11 @@ def _bundle(content: Mapping[str, Any], weights: dict[str, torch.Tensor], path: 
     wrong = checkpoint.not_finite(weights)
     if wrong is not None:
         raise FormatError(f"{path}: weights of '{wrong}' are not finite; the training diverged")
-    calibration = content["calibration"]
+    calibration, gate = content["calibration"], content["gate"]
+    if gate is not None:
+        means, whitening = (weights[f"{_GATE}{part}"].numpy() for part in _GATE_PARTS)
+        gate = FeatureReference(means, whitening, float(gate["threshold"]), int(gate["n"]))
+    weights = {name: value for name, value in weights.items() if not name.startswith(_GATE)}
     known = {field.name for field in fields(RunConfig)}
     return Bundle(
         spec,
@@ -139,6 +156,7 @@ def _bundle(content: Mapping[str, Any], weights: dict[str, torch.Tensor], path: 
         int(content["samples"]),
         None if calibration is None else Calibration.from_dict(calibration, len(spec.classes), str(path)),
         None if content["counts"] is None else np.array(content["counts"], dtype=np.int64),
+        gate,
         dict(content["card"]),
     )
 

@@ -18,14 +18,14 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from xrdcommon.errors import InputError
 from xrdcommon.files import check_output, write_bytes
-from xrdcommon.space_groups import N_GROUPS
 
 from xrdtrain.inference.bundle import SUFFIX, Bundle, save_bundle
+from xrdtrain.inference.features import load_reference
 from xrdtrain.inference.load import Run
+from xrdtrain.inference.prior import met_in_training
 from xrdtrain.inputs.transform import with_channels
 
 SUFFIXES: Final = (SUFFIX, ".pt2", ".onnx")
@@ -74,9 +74,10 @@ def export(run: Run, out: Path, card: dict[str, Any] | None = None) -> None:
     run = replace(run, model=run.model.cpu().eval(), device=torch.device("cpu"))
     if out.suffix == SUFFIX:
         config = replace(run.config, source=Path(run.config.source).name, tests={}, init_from=None)
-        counts = run.counts if run.counts is not None else met_in_training(run.path)
+        counts = met_in_training(run.path) if run.counts is None else run.counts
         weights = run.model.state_dict()
-        save_bundle(out, Bundle(run.spec, weights, config, run.samples, run.calibration, counts, card or {}))
+        gate = run.gate if run.path.is_file() else load_reference(run.path)
+        save_bundle(out, Bundle(run.spec, weights, config, run.samples, run.calibration, counts, gate, card or {}))
         return
     description = json.dumps({"network": run.spec.to_dict(), "model": run.config.model, "samples": run.samples})
     example = torch.rand(_TRIED, run.spec.input.n_points)
@@ -131,13 +132,3 @@ def _onnx(program: Program, arguments: tuple[Tensor, ...], description: str) -> 
     onnx.helper.set_model_props(model, {"xrdstream": description})
     content: bytes = model.SerializeToString()
     return content
-
-
-def met_in_training(run: Path) -> NDArray[np.int64] | None:
-    """Return how often each space group (231,) was met among the samples that a run kept; None: it kept none."""
-    for name in ("synthetic", "training"):
-        path = run / "evaluation" / f"{name}.npz"
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                return np.bincount(arrays["labels"].astype(np.int64), minlength=N_GROUPS + 1)
-    return None

@@ -20,6 +20,7 @@ from xrdtrain.inference.calibration import FILE as CALIBRATION_FILE
 from xrdtrain.inference.calibration import Calibration
 from xrdtrain.inference.candidates import Candidate, merge_enantiomorphs
 from xrdtrain.inference.classifier import CHUNK, rank_logits
+from xrdtrain.inference.features import FeatureReference
 from xrdtrain.inputs.transform import with_channels
 from xrdtrain.labels import Classes
 from xrdtrain.measured.emission import Radiation
@@ -45,6 +46,7 @@ class Run:
         device: where it computes.
         calibration: what turns its logits into probabilities that can be trusted; None where it has none.
         counts: (231,) how often each space group was met in training; None: not known, or see the run folder.
+        gate: what tells that a pattern is unlike synthetic ones; None: it has none, or see the run folder.
         card: the model card of a bundle.
 
     """
@@ -57,6 +59,7 @@ class Run:
     device: torch.device
     calibration: Calibration | None = None
     counts: NDArray[np.int64] | None = None
+    gate: FeatureReference | None = None
     card: dict[str, Any] | None = None
 
     @property
@@ -192,6 +195,7 @@ def _from_bundle(name: str | Path, device: torch.device) -> Run:
         device,
         bundle.calibration,
         bundle.counts,
+        bundle.gate,
         bundle.card,
     )
 

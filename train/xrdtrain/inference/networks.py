@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
-from xrdcommon.errors import InputError, MissingFileError
+from xrdcommon.errors import InputError
 
+from xrdtrain.inference.bundle import is_bundle
 from xrdtrain.inference.load import Run, load_run
 from xrdtrain.runs.config import FILE as CONFIG
 
-EMBEDDED = "embedded:"
 DEFAULT = "embedded:measured"
 """The network for measured patterns, taken where no run is named."""
 
 
 def names_network(text: str) -> bool:
     """Return whether an argument names a network rather than a pattern."""
-    return text.startswith(EMBEDDED) or (Path(text) / CONFIG).is_file()
+    return is_bundle(text) or (Path(text) / CONFIG).is_file()
 
 
 def open_network(text: str) -> Run:
@@ -28,16 +27,7 @@ def open_network(text: str) -> Run:
         InputError, FormatError: not a network, or a damaged one.
 
     """
-    if not text.startswith(EMBEDDED):
-        return load_run(Path(text))
-    name = text.removeprefix(EMBEDDED)
-    place = Path(str(files("xrdtrain") / "embedded" / name))
-    if "/" in name or not (place / CONFIG).is_file():
-        raise MissingFileError(
-            f"{text}: this package comes without that network; name a run folder of `xrdtrain fit` instead: "
-            "xrdtrain predict RUN FILE..."
-        )
-    return load_run(place)
+    return load_run(text)
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[Path]]:

@@ -68,25 +68,39 @@ def static_ranking(weights: NDArray[np.float64]) -> list[int]:
     return sorted((number for number in merged if merged[number] > 0.0), key=lambda number: (-merged[number], number))
 
 
-def trained_prior(run: Path, classes: NDArray[np.integer]) -> NDArray[np.float64]:
+def trained_prior(
+    run: Path, classes: NDArray[np.integer], counts: NDArray[np.integer] | None = None
+) -> NDArray[np.float64]:
     """Return the shares (C,) of the space groups in the training of a run, counted in what it kept of its samples.
+
+    Args:
+        run: run folder, or the file of a network.
+        classes: (C,) space groups.
+        counts: (231,) how often each was met, where a network that is one file says so.
 
     Raises:
         InputError: the run kept none yet.
 
     """
-    for name in ("synthetic", "training"):
-        path = run / "evaluation" / f"{name}.npz"
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                labels = arrays["labels"].astype(np.int64)
-            counts = np.bincount(labels, minlength=N_GROUPS + 1)[classes] + ADDED
-            result: NDArray[np.float64] = counts / counts.sum()
-            return result
+    counts = met_in_training(run) if counts is None else counts
+    if counts is not None:
+        weights = counts[classes] + ADDED
+        result: NDArray[np.float64] = weights / weights.sum()
+        return result
     raise InputError(
         f"{run}: no evaluation/synthetic.npz, so how often it met each space group is not known; "
         "finish the training, or predict with --prior trained"
     )
+
+
+def met_in_training(run: Path) -> NDArray[np.int64] | None:
+    """Return how often each space group (231,) was met among the samples that a run kept; None: it kept none."""
+    for name in ("synthetic", "training"):
+        path = run / "evaluation" / f"{name}.npz"
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as arrays:
+                return np.bincount(arrays["labels"].astype(np.int64), minlength=N_GROUPS + 1)
+    return None
 
 
 def _read(path: Path) -> NDArray[np.float64]:
