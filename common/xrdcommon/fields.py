@@ -54,6 +54,15 @@ class Field:
 UNKNOWN = math.nan
 """Default of a measure: not recorded."""
 
+IMPERFECTION_VERSION = "0.2.0"
+"""First version whose diffractograms had more imperfections than a crystallite size."""
+
+
+def _parameter(name: str, meaning: str, default: float = 0.0) -> Field:
+    """Return the field of a parameter of a pattern; its default says that the effect is not there."""
+    return Field(name, "<f4", (), meaning, default, IMPERFECTION_VERSION)
+
+
 SAMPLE_FIELDS = (
     Field("space_group", "<i2", (), "International Tables number, 1 to 230", None),
     Field("crystallite_size", "<f4", (), "mean crystallite thickness L of the Scherrer equation, nm", UNKNOWN),
@@ -67,6 +76,43 @@ SAMPLE_FIELDS = (
     Field("producer", "<u8", (), "identity: producer number (0 for real crystals)", 0),
     Field("shard", "<u8", (), "identity: shard of the producer (0 for real crystals)", 0),
     Field("index", "<u8", (), "identity: row in the shard (row in the table for real crystals)", 0),
+    _parameter("microstrain", "e of FWHM = 4 e tan(theta)"),
+    _parameter("caglioti_u", "U of FWHM^2 = U tan^2(theta) + V tan(theta) + W, square degrees on the 2theta axis"),
+    _parameter("caglioti_v", "V, square degrees"),
+    _parameter("caglioti_w", "W, square degrees"),
+    _parameter("thompson_cox_hastings", "1: the share of the Lorentzian follows from the widths"),
+    _parameter("lorentzian_fraction", "else this share of the area of each line; NaN: not recorded", UNKNOWN),
+    _parameter("sample_lorentzian", "Lorentzian share of the broadening by size and strain"),
+    _parameter("axial_divergence", "S/L = H/L of the low-angle asymmetry"),
+    _parameter("zero_shift", "degrees 2theta"),
+    _parameter("displacement", "degrees 2theta at theta = 0; lines move by this times cos(theta)"),
+    _parameter("k_alpha_2", "intensity over that of K-alpha 1"),
+    _parameter("k_beta", "the same"),
+    _parameter("tungsten", "the same, of tungsten's L-alpha 1"),
+    _parameter("b_iso", "isotropic displacement parameter B of all atoms, Å^2"),
+    _parameter("march_r", "r of March and Dollase; 1: no texture", 1.0),
+    _parameter("texture_h", "normal of the preferred planes h k l"),
+    _parameter("texture_k", "the same"),
+    _parameter("texture_l", "the same", 1.0),
+    _parameter("n_impurities", "impurity crystals"),
+    _parameter("impurity_fraction_1", "maximum of the first impurity over that of the lines' sum"),
+    _parameter("impurity_fraction_2", "of the second"),
+    _parameter("impurity_fraction_3", "of the third"),
+    _parameter("background_level", "mean background, in units of the lines' maximum as all that follow"),
+    _parameter("background_length", "length scale of its Gaussian process, degrees"),
+    _parameter("hump_height", "of the amorphous hump"),
+    _parameter("hump_position", "degrees 2theta"),
+    _parameter("hump_width", "FWHM, degrees"),
+    _parameter("background_removed", "1: background and hump were subtracted after measuring"),
+    _parameter("residue", "standard deviation of what this left"),
+    _parameter("residue_length", "its length scale, degrees"),
+    _parameter("residue_offset", "its mean"),
+    _parameter("clipped", "1: negative points were set to 0"),
+    _parameter("noise_additive", "standard deviation of the noise at intensity 0"),
+    _parameter("noise_counting", "standard deviation at the maximum, grows with the root of the intensity"),
+    _parameter("noise_multiplicative", "standard deviation at the maximum, grows with the intensity"),
+    _parameter("range_first", "first measured 2theta, degrees; points below are 0; NaN: all were", UNKNOWN),
+    _parameter("range_last", "last measured 2theta, degrees; points above are 0; NaN: all were", UNKNOWN),
 )
 
 

@@ -75,6 +75,11 @@ def figures(report: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
     )
     what = "crystal and diffractogram to shards on disk, one worker"
     rows.append((what, "5,000 /s", "10,000 /s", f"{rate['one worker']:,.0f} /s", beside))
+    times = production["preset_microseconds"]
+    for preset in ("s4", "s4-impurity", "measured"):
+        beside = f"{1e6 / times['pure']:,.0f} pure in the same run: {times[preset] / times['pure']:.2f} x its time"
+        goals = ("4,000 /s", "6,000 /s") if preset == "measured" else ("", "")
+        rows.append((f"the same, `{preset}`, a CPU second", *goals, f"{1e6 / times[preset]:,.0f} /s", beside))
     over = production["two_over_one"]
     by_cpu = 2.0 * cpu["two workers"] / cpu["one worker"]
     beside = f"{by_cpu:.2f} x by CPU seconds; independent productions {over['serial']:.2f} x"

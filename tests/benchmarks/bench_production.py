@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ from xrdcommon.identity import SampleIdentity
 from xrdcommon.spool.producer import Draft, Stream
 from xrdcommon.spool.records import Rejections
 from xrdcommon.spool.spool import Spool
+from xrdgen.diffraction.imperfections import PRESETS
 from xrdgen.production.produce import Asked, open_spool
 from xrdgen.production.shard_task import ShardOrder, make_shard
 from xrdgen.samples.rows import CrystalRows
@@ -273,6 +275,31 @@ def publishing(spool: Spool, rounds: int) -> dict[str, float]:
     return {**{name: 1e6 * seconds for name, seconds in medians.items()}, "wait": share}
 
 
+def presets(folder: Path, rounds: int, rows: int) -> dict[str, float]:
+    """CPU microseconds a row of each preset from the first crystal to a shard on disk; shards take turns."""
+    makers = {}
+    for preset in PRESETS:
+        spool = open_spool(folder / preset, Asked(seed=1, rows_per_shard=rows, preset=preset))
+        makers[preset] = partial(_make_shards, spool, Stream.open(spool), CrystalRows(spool), iter(range(10_000)))
+    for make in makers.values():
+        make()
+    return {name: 1e6 * seconds for name, seconds in alternate(makers, rounds).items()}
+
+
+def _make_shards(spool: Spool, stream: Stream, source: CrystalRows, numbers: Iterator[int]) -> float:
+    """Make the next shard; return CPU seconds a row."""
+    shard = next(numbers)
+    stream.prepare(shard)
+    rows = int(spool.configuration["rows_per_shard"])
+    skip = str(stream.skip_file)
+    order = ShardOrder(str(spool.path), spool.uuid, stream.number, shard, rows, skip, lambda _: source)
+    begin = time.process_time()
+    report = make_shard(order)
+    seconds = time.process_time() - begin
+    assert report.rows == rows
+    return seconds / rows
+
+
 def quiet(measure: Any) -> Window:
     """The window in which others disturbed least, of one or, where they did, some more."""
     windows = []
@@ -288,6 +315,7 @@ def measure(*, quick: bool, seconds: float, rounds: int, options: list[str]) -> 
     with tempfile.TemporaryDirectory() as folder, console.progress("windows", 6 * rounds) as advance:
         spool = open_spool(Path(folder) / "spool", Asked(seed=1, rows_per_shard=ROWS))
         publication = publishing(spool, 5 if quick else 9)
+        by_preset = presets(Path(folder) / "presets", 5 if quick else 9, 512 if quick else 2048)
         configurations = {
             "one worker": partial(produce, 1, 1, seconds, options),
             "two workers": partial(produce, 1, 2, seconds, options),
@@ -308,6 +336,7 @@ def measure(*, quick: bool, seconds: float, rounds: int, options: list[str]) -> 
     }
     return {
         "rows_per_shard": ROWS,
+        "preset_microseconds": by_preset,
         "per_second": {name: statistics.median(w.per_second for w in seen) for name, seen in windows.items()},
         "per_cpu_second": {name: statistics.median(w.per_cpu_second for w in seen) for name, seen in windows.items()},
         "two_over_one": {
@@ -323,10 +352,30 @@ def measure(*, quick: bool, seconds: float, rounds: int, options: list[str]) -> 
     }
 
 
+def show_presets(*, quick: bool, as_json: bool) -> None:
+    """Measure and print the presets alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = presets(Path(folder), 5 if quick else 15, 512 if quick else 2048)
+    if as_json:
+        console.emit_json(found)
+        return
+    for line in preset_lines(found):
+        console.emit(line)
+
+
+def preset_lines(microseconds: dict[str, float]) -> list[str]:
+    """A line a preset."""
+    return [
+        f"  {name:<12} {1e6 / value:8,.0f} a CPU second to disk, {value / microseconds['pure']:.2f} x the time of pure"
+        for name, value in microseconds.items()
+    ]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--presets", action="store_true", help="only the presets beside each other, by CPU time")
     parser.add_argument("--quick", action="store_true", help="one round of short windows, none repeated")
     parser.add_argument("--seconds", type=float, help="of a window")
     parser.add_argument("--rounds", type=int)
@@ -336,6 +385,9 @@ def main() -> None:
     seconds = arguments.seconds or (3.0 if arguments.quick else 8.0)
     if arguments.fill_rows:
         fill_rows(arguments.fill_rows, seconds)
+        return
+    if arguments.presets:
+        show_presets(quick=arguments.quick, as_json=arguments.json)
         return
     rounds = arguments.rounds or (1 if arguments.quick else 2)
     options = ["--verification", arguments.verification]
@@ -348,6 +400,8 @@ def main() -> None:
         console.emit(f"  {name:<12} {rate:8.0f}, {report['per_cpu_second'][name]:8.0f} a CPU second")
     for name, ratio in report["two_over_one"].items():
         console.emit(f"  two {name} over one {ratio:.2f} x")
+    for line in preset_lines(report["preset_microseconds"]):
+        console.emit(line)
     share = 100.0 * report["writing_share"]
     console.emit(f"  writing {report['writing_microseconds']:.1f} us a row, {share:.0f} % of a worker's CPU time")
     console.emit(f"  publishing {100.0 * report['publishing_share']:.1f} % of a worker's time")

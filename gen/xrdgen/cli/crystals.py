@@ -119,19 +119,29 @@ def _redraw(path: Path, identity: SampleIdentity, out: Path | None, *, as_json: 
     from xrdcommon.spool.spool import Spool
 
     from xrdgen.crystals.cif import write_cifs
+    from xrdgen.diffraction.effects.parameters import PatternParameters
     from xrdgen.samples.engines import redraw
 
     drawn = redraw(Spool.open(path), identity)
     paths = [] if out is None else write_cifs(out, [drawn.crystal], [str(identity)])
-    size = float(drawn.record["crystallite_size"])
+    parameters = {name: float(drawn.record[name]) for name in PatternParameters._fields}
     if as_json:
         file = str(paths[0]) if paths else None
-        console.emit_json([{**_record(identity, drawn.crystal, file), "crystallite_size": size}])
+        console.emit_json([{**_record(identity, drawn.crystal, file), **parameters}])
         return
     _print_table([drawn.crystal])
-    console.say(f"sample {identity} of {path}, drawn again; its diffractogram has crystallites of {size:.1f} nm")
+    console.say(f"sample {identity} of {path}, drawn again; its diffractogram has {_described(parameters)}")
     if paths:
         console.say(f"written: {paths[0]}")
+
+
+def _described(parameters: dict[str, float]) -> str:
+    """Say what was done to a diffractogram."""
+    size, impurities = parameters["crystallite_size"], int(parameters["n_impurities"])
+    said = f"crystallites of {size:.1f} nm" if size > 0.0 else "no broadening by crystallite size"
+    if impurities:
+        said += f", {impurities} impurit{'y' if impurities == 1 else 'ies'}"
+    return f"{said} (--json names all its parameters)" if parameters["k_alpha_2"] > 0.0 else said
 
 
 def _record(identity: SampleIdentity, crystal: Crystal, path: str | None) -> dict[str, Any]:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from xrdgen.crystal import Crystal
+    from xrdgen.diffraction.effects.parameters import PatternParameters
 
 
 def simulate(
@@ -32,6 +39,17 @@ def simulate(
     two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
     two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
     step: Annotated[float, typer.Option(help="Step, degrees 2theta.")] = 0.01,
+    preset: Annotated[
+        str, typer.Option(help="Imperfections of the diffractograms: pure, s4, s4-impurity or measured.")
+    ] = "pure",
+    effects: Annotated[
+        str | None,
+        typer.Option(
+            help="Changes to the preset: effects such as no-texture,no-noise,zero-shift, or a TOML or JSON file.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="What is random about imperfections follows from it.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print structures and lines as JSON.")] = False,
 ) -> None:
     """Simulate the diffractograms of structures given as CIF.
@@ -40,26 +58,55 @@ def simulate(
     XRDCalculator, peaks are Gaussian, pseudo-Voigt or Lorentzian, of the Scherrer width and scaled to a maximum of 1.
     What was decided while reading a file, or is not as it should be, is said; what contradicts itself is refused.
 
+    --preset and --effects give the diffractograms imperfections as `xrdgen produce` does; --json names their values. A
+    range of sizes is the preset's own then, and --peaks still lists the lines of one wavelength.
+
     \b
     Example:
       xrdgen simulate quartz.cif calcite.cif --plot both.png --out both.xy
       xrdgen simulate quartz.cif --lorentzian-fraction 0.6 --size 80 --out quartz.xy
       xrdgen simulate quartz.cif --displacement cif --out quartz.xy
+      xrdgen simulate quartz.cif --preset measured --effects no-impurity --seed 3 --plot measured.png
       xrdgen simulate quartz.cif --peaks --wavelength 0.7093 --two-theta-max 40
     """
     from xrdcommon import console
+    from xrdcommon.errors import InputError
     from xrdcommon.grid import Grid
+    from xrdcommon.identity import SampleIdentity
 
     from xrdgen.diffraction.cif_input import displacement_of, read_crystals
+    from xrdgen.diffraction.imperfections import Imperfections, parse_effects
     from xrdgen.diffraction.output import check_plot_name
-    from xrdgen.diffraction.report import simulate_files
+    from xrdgen.diffraction.report import Imperfect, simulate_files
+    from xrdgen.diffraction.settings import SimulationSettings
+    from xrdgen.samples.imaging import ImperfectSimulator
 
+    if not 0 <= seed < 2**64:
+        raise InputError(f"--seed {seed}: must be 0 to 2^64 - 1")
+    imperfections = Imperfections.preset(preset)
+    if effects is not None:
+        imperfections = parse_effects(effects, imperfections)
     if plot is not None:
         check_plot_name(plot)
     grid = Grid(two_theta_min, two_theta_max, step)
     asked = displacement_of(displacement)
     crystals = [crystal for path in files for crystal in read_crystals(path, b_iso=b_iso, displacement=asked)]
-    report = simulate_files(crystals, grid, wavelength, size, out, plot, lorentzian_fraction)
+    imperfect: Imperfect | None = None
+    if imperfections != Imperfections():
+        settings = SimulationSettings(
+            grid=grid,
+            wavelength=wavelength,
+            size_min=size,
+            size_max=size,
+            lorentzian_fraction=lorentzian_fraction,
+        )
+        simulator = ImperfectSimulator(settings, imperfections)
+
+        def imperfect(crystal: Crystal, number: int) -> tuple[NDArray[np.float32], PatternParameters]:
+            """Return pattern and parameters of the crystal of a number."""
+            return simulator.pattern(crystal, SampleIdentity(seed, 0, 0, number))
+
+    report = simulate_files(crystals, grid, wavelength, size, out, plot, lorentzian_fraction, imperfect)
     for remark in report.remarks:
         console.say(remark)
     if as_json:

@@ -41,8 +41,18 @@ def freeze(
         ),
     ] = None,
     statistics: Annotated[
-        str, typer.Option(help="With --randomise: the statistics whose lattices are drawn from.")
+        str, typer.Option(help="What lattices (--randomise) and impurities (--preset) are drawn by.")
     ] = "embedded:statistics",
+    preset: Annotated[
+        str, typer.Option(help="Imperfections of the diffractograms: pure, s4, s4-impurity or measured.")
+    ] = "pure",
+    effects: Annotated[
+        str | None,
+        typer.Option(
+            help="Changes to the preset: effects such as no-texture,no-noise,zero-shift, or a TOML or JSON file.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; 1 works in this one.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing fixed set (or unfinished one).")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
@@ -56,6 +66,9 @@ def freeze(
     Everything in the table is kept unless --max-volume or --max-sites is given: the paper leaves out cells of
     7000 Å^3 or more and crystals with more than 99 sites, of its real structures too.
 
+    --preset and --effects give the diffractograms the imperfections that `xrdgen produce` gives to random crystals;
+    those of a row are drawn from seed and row, and stand in its record. Impurities are random crystals.
+
     --randomise makes the paper's randomised sets (section 3.3): four sets of one seed hold the same crystals and
     differ in what was drawn anew. The lattice variant keeps each crystal's volume. A crystal in which spglib does not
     find its space group in all four variants is left out of all of them.
@@ -66,12 +79,15 @@ def freeze(
       xrdgen freeze embedded:amcsd --out amcsd.zarr --sizes-per-crystal 2 --step 0.04
       xrdgen freeze icsd/test.parquet --out icsd-test.zarr --max-volume 7000 --max-sites 99 --workers 16
       xrdgen freeze parts/test.parquet --out test-both.zarr --randomise both
+      xrdgen freeze embedded:amcsd --out measured.zarr --preset measured --effects no-impurity
     """
     from xrdcommon import console
     from xrdcommon.grid import Grid
 
+    from xrdgen.diffraction.imperfections import Imperfections, parse_effects
     from xrdgen.diffraction.settings import SimulationSettings
     from xrdgen.embedded import resolve
+    from xrdgen.freezing.effects import Effects
     from xrdgen.freezing.freeze import Limits, freeze_table, rejected_path
     from xrdgen.freezing.randomise import Randomisation
 
@@ -81,6 +97,9 @@ def freeze(
         size_min=size_min,
         size_max=size_max,
     )
+    imperfections = Imperfections.preset(preset)
+    if effects is not None:
+        imperfections = parse_effects(effects, imperfections)
     report = freeze_table(
         resolve(table),
         out,
@@ -91,6 +110,7 @@ def freeze(
         overwrite=force,
         limits=Limits(max_volume, max_sites),
         randomisation=None if randomise is None else Randomisation(randomise, statistics, seed),
+        effects=Effects(imperfections, preset, statistics),
     )
     if report.rejections:
         what = "could not be simulated" if max_volume is None and max_sites is None else "left out"

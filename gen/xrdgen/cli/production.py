@@ -36,6 +36,7 @@ def produce(options: ProduceOptions, spool: SpoolArgument = None) -> None:
         xrdgen produce spool --workers 256
         xrdgen produce spool --workers 2 --samples 100000 --seed 1
         xrdgen produce spool --config production.toml
+        xrdgen produce measured --preset measured --effects no-texture,no-k-beta
         xrdgen produce /scratch/spool --workers 256 --submit --partition cpu --dry-run
     """
     from xrdgen.production.start import start

@@ -1,6 +1,14 @@
 """Kernels of the third stage: from the buffer in which all lines were added to the points of the diffractogram.
 
-Scaling comes last: before it the buffer has any unit, so that more can be added.
+Scaling comes last: before it the buffer has any unit, so that more can be added. With imperfections, in this order:
+
+    lines of all phases, maximum 1
+    + background + hump                                     `effects.background_kernels`
+    + noise, which knows what lies under it                 `effects.noise_kernels`
+    - background - hump, + residue        where the background was removed after measuring
+    clipped at 0, or less the minimum     the latter where there is noise
+    0 outside the range that was measured
+    minimum and maximum of [0, 1]         the paper's networks take the square root: nothing is negative
 
 # P grid points
 """
@@ -11,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.diffraction.profile_kernels import LANES
-from xrdgen.jit import fast_kernel
+from xrdgen.jit import fast_kernel, kernel
 
 Singles = NDArray[np.float32]
 
@@ -38,4 +46,80 @@ def scale_to_unit_maximum(y: Singles, out: Singles) -> bool:
     factor = np.float32(1.0 + 2.0**-22) / largest.view(np.float32)[0]
     for i in range(out.size):
         out[i] = min(grid[i] * factor, one)
+    return True
+
+
+@kernel
+def largest_of(y: Singles) -> float:
+    """Return the largest of some numbers, or 0 where none is positive; see `scale_to_unit_maximum`."""
+    bits = y.view(np.int32)
+    largest_bits = np.int32(0)
+    for i in range(bits.size):
+        largest_bits = max(largest_bits, bits[i])
+    largest = np.empty(1, np.int32)
+    largest[0] = largest_bits
+    return float(largest.view(np.float32)[0])
+
+
+# fast: finite numbers
+@fast_kernel
+def extremes_of(y: Singles) -> tuple[float, float]:
+    """Return the smallest and the largest of some numbers."""
+    smallest, largest = y[0], y[0]
+    for i in range(y.size):
+        smallest = min(smallest, y[i])
+        largest = max(largest, y[i])
+    return float(smallest), float(largest)
+
+
+# fast: finite numbers, one product and one sum each
+@fast_kernel
+def add_scaled(y: Singles, factor: float, out: Singles) -> None:
+    """Add factor y to out, (N,) each."""
+    single = np.float32(factor)
+    for i in range(out.size):
+        out[i] += single * y[i]
+
+
+# fast: finite numbers, one product each
+@fast_kernel
+def scale(y: Singles, factor: float) -> None:
+    """Multiply all points by a factor."""
+    single = np.float32(factor)
+    for i in range(y.size):
+        y[i] *= single
+
+
+# fast: finite numbers, one sum and one product each
+@fast_kernel
+def move_and_scale(y: Singles, smallest: float, factor: float) -> None:
+    """Set y to (y - smallest) factor, cut to [0, 1]."""
+    zero, one = np.float32(0.0), np.float32(1.0)
+    low, single = np.float32(smallest), np.float32(factor)
+    for i in range(y.size):
+        y[i] = min(max((y[i] - low) * single, zero), one)
+
+
+@kernel
+def finish_range(y: Singles, first: int, last: int, floor_is_zero: bool) -> bool:
+    """Cut points (P,) to the range that was measured and scale them to [0, 1]; return False if nothing is left.
+
+    Args:
+        y: (P,), changed.
+        first: first point that was measured.
+        last: last one.
+        floor_is_zero: whether negative points become 0; else the smallest point does.
+
+    """
+    y[:first] = 0.0
+    y[last + 1 :] = 0.0
+    measured = y[first : last + 1]
+    smallest, largest = extremes_of(measured)
+    if floor_is_zero:
+        smallest = 0.0
+    if not largest > smallest:
+        y[:] = 0.0
+        return False
+    # a little more than 1 / (largest - smallest), and cut to 1: the maximum is 1 whatever the rounding
+    move_and_scale(measured, smallest, (1.0 + 2.0**-22) / (largest - smallest))
     return True

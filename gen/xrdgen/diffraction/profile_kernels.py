@@ -46,8 +46,11 @@ LANES = 16
 """Grid points drawn together; the work array has this many to spare on both sides."""
 
 _POWER = 16
-_LAST_V = 1.0
-"""p is fitted on [0, _LAST_V]: p(1)^16 = 1e-7 ends every tail."""
+EXPONENT_SCALE = 0.5 / _POWER
+"""v over z^2."""
+
+LAST_V = 1.0
+"""p is fitted on [0, LAST_V]: p(1)^16 = 1e-7 ends every tail."""
 
 
 def _exp_coefficients() -> tuple[float, ...]:
@@ -55,14 +58,14 @@ def _exp_coefficients() -> tuple[float, ...]:
 
     To first order p^16 - exp(-16 v) = 16 exp(-15 v) (p - exp(-v)): least squares with this weight.
     """
-    v = (1.0 - np.cos(np.linspace(0.0, np.pi, 300))) / 2.0 * _LAST_V
+    v = (1.0 - np.cos(np.linspace(0.0, np.pi, 300))) / 2.0 * LAST_V
     weight = np.exp(-(_POWER - 1) * v)
     powers = v[:, None] ** np.arange(1, 5)
     fit, *_ = np.linalg.lstsq(powers * weight[:, None], np.expm1(-v) * weight, rcond=None)
     return tuple(float(c) for c in fit)
 
 
-_E1, _E2, _E3, _E4 = (np.float32(c) for c in _exp_coefficients())
+E1, E2, E3, E4 = (np.float32(c) for c in _exp_coefficients())
 
 Reals = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -131,7 +134,7 @@ def add_gaussian(y: Singles, centre: float, sharpness: float, height: float, hal
     first = max(math.floor(centre - half_width) + 1, 1 - LANES)
     last = min(math.ceil(centre + half_width) - 1, y.size - 2 * LANES - 1)
     # v = u^2 = z^2 / 32
-    scale = math.sqrt(0.5 / _POWER) * sharpness
+    scale = math.sqrt(EXPONENT_SCALE) * sharpness
     step = np.float32(scale)
     start = np.float32((first - centre) * scale)
     top = np.float32(height)
@@ -140,8 +143,8 @@ def add_gaussian(y: Singles, centre: float, sharpness: float, height: float, hal
         lanes = y[begin : begin + LANES]
         for i in range(LANES):
             u = start + np.float32(i) * step
-            v = min(u * u, np.float32(_LAST_V))
-            p = (((_E4 * v + _E3) * v + _E2) * v + _E1) * v + one
+            v = min(u * u, np.float32(LAST_V))
+            p = (((E4 * v + E3) * v + E2) * v + E1) * v + one
             p = p * p
             p = p * p
             p = p * p

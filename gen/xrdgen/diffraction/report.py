@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from xrdcommon.errors import InputError, XrdError
 from xrdcommon.grid import Grid
 
+from xrdgen.crystal import Crystal
 from xrdgen.diffraction.cif_input import NamedCrystal
+from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.output import (
     check_plot_name,
     describe_crystal,
@@ -22,6 +27,9 @@ from xrdgen.diffraction.output import (
 )
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Diffractogram, Simulator
+
+Imperfect = Callable[[Crystal, int], tuple[NDArray[np.float32], PatternParameters]]
+"""Returns pattern and parameters of a crystal, given its number among those that are simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ def simulate_files(
     out: Path | None = None,
     plot_path: Path | None = None,
     lorentzian_fraction: float = 0.0,
+    imperfect: Imperfect | None = None,
 ) -> SimulationReport:
     """Simulate crystals with one wavelength, grid, crystallite size and peak shape; write curves and plot where asked.
 
@@ -61,6 +70,7 @@ def simulate_files(
         out: two-column file; several structures give one each (`xy_paths`).
         plot_path: one plot of all.
         lorentzian_fraction: 0 for Gaussian peaks, 1 for Lorentzian ones.
+        imperfect: makes patterns with imperfections in place of those of size and peak shape alone.
 
     Raises:
         InputError: settings or a crystal that cannot be simulated (names the file); nothing is written then.
@@ -75,12 +85,20 @@ def simulate_files(
     report = SimulationReport([], [], [], [])
     curves: list[Diffractogram] = []
     titles: list[str] = []
-    for named in crystals:
+    conditions: list[str] = []
+    for number, named in enumerate(crystals):
+        described = {"crystallite_size": size, "lorentzian_fraction": lorentzian_fraction}
         try:
             peaks = simulator.peaks(named.crystal)
-            curves.append(Diffractogram(grid.two_theta, simulator.pattern(named.crystal, size), peaks))
+            if imperfect is None:
+                pattern = simulator.pattern(named.crystal, size)
+            else:
+                pattern, parameters = imperfect(named.crystal, number)
+                described = {name: float(value) for name, value in parameters._asdict().items()}
+            curves.append(Diffractogram(grid.two_theta, pattern, peaks))
         except InputError as error:
             raise InputError(f"{named.path}: {error}") from error
+        conditions.append(f"wavelength {wavelength:g} Å, {_listed(described)}, {grid}")
         about = describe_crystal(named.crystal)
         titles.append(f"{named.name}: {about}")
         strongest = peaks.intensity.argmax()
@@ -98,20 +116,15 @@ def simulate_files(
                 "formula": named.crystal.formula,
                 "cell": named.crystal.cell.tolist(),
                 "wavelength": wavelength,
-                "crystallite_size": size,
-                "lorentzian_fraction": lorentzian_fraction,
+                **described,
                 "peaks": peak_records(peaks),
             }
         )
-    conditions = (
-        f"wavelength {wavelength:g} Å, crystallite size {size:g} nm, "
-        f"Lorentzian fraction {lorentzian_fraction:g}, {grid}"
-    )
     try:
         if out is not None:
             paths = xy_paths(out, [named.name for named in crystals])
-            for path, curve, title in zip(paths, curves, titles, strict=True):
-                write_xy(path, curve, [title, conditions, "2theta/degrees intensity"])
+            for path, curve, title, condition in zip(paths, curves, titles, conditions, strict=True):
+                write_xy(path, curve, [title, condition, "2theta/degrees intensity"])
                 report.remarks.append(f"written: {path}")
         if plot_path is not None:
             plot(plot_path, curves, titles)
@@ -122,3 +135,12 @@ def simulate_files(
         place = error.filename2 or error.filename
         raise InputError(f"{place}: cannot be written ({error.strerror}); choose another place") from error
     return report
+
+
+def _listed(described: dict[str, float]) -> str:
+    """Return parameters of a pattern in words; effects that are not there are left out."""
+    shown = {"crystallite_size": "crystallite size {:g} nm", "lorentzian_fraction": "Lorentzian fraction {:g}"}
+    neutral = PatternParameters()._asdict()
+    parts = [shown[name].format(described[name]) for name in shown]
+    parts += [f"{name} {value:g}" for name, value in described.items() if name not in shown and value != neutral[name]]
+    return ", ".join(parts)

@@ -247,7 +247,12 @@ class Simulator:
         return self.settings.size_min + (self.settings.size_max - self.settings.size_min) * share
 
     def refuse_endless_work(
-        self, cell: NDArray[np.float64], number: int, n_atoms: int, lorentzian_fraction: float | None = None
+        self,
+        cell: NDArray[np.float64],
+        number: int,
+        n_atoms: int,
+        lorentzian_fraction: float | None = None,
+        farthest: float | None = None,
     ) -> None:
         """Estimate the work of a crystal from the volume of the limiting sphere.
 
@@ -256,6 +261,7 @@ class Simulator:
             number: space group.
             n_atoms: rows of the asymmetric unit.
             lorentzian_fraction: that of the settings where not given.
+            farthest: largest 1/d^2 (1/Å^2) of the reflections; that of the settings where not given.
 
         Raises:
             InputError: more than `MAX_REFLECTIONS` or `MAX_SECONDS`.
@@ -265,7 +271,7 @@ class Simulator:
             self.groups.centring_start[number] - self.groups.centring_start[number - 1]
         )
         share = self.settings.lorentzian_fraction if lorentzian_fraction is None else lorentzian_fraction
-        sphere = 4.0 / 3.0 * math.pi * self.reach(share)[1] ** 1.5
+        sphere = 4.0 / 3.0 * math.pi * (self.reach(share)[1] if farthest is None else farthest) ** 1.5
         reflections = sphere * cell_volume(cell) / float(equivalents)
         terms = reflections * n_atoms
         planes = self.groups.plane_start[number] - self.groups.plane_start[number - 1]

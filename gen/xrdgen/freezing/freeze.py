@@ -38,6 +38,7 @@ from xrdcommon.fixed_sets.writer import check_writable, finish_set, pattern_arra
 from xrdcommon.signals import StopRequest, stop_on_signals
 
 from xrdgen.diffraction.settings import SimulationSettings
+from xrdgen.freezing.effects import Effects
 from xrdgen.freezing.folder import Faults, FreezeFolder, SetPlan
 from xrdgen.freezing.randomise import Randomisation
 from xrdgen.freezing.tasks import (
@@ -168,6 +169,7 @@ class _Freezer:
         settings: SimulationSettings,
         limits: Limits,
         randomisation: Randomisation | None,
+        effects: Effects,
         sizes: int,
         seed: int,
         folder: FreezeFolder,
@@ -176,7 +178,7 @@ class _Freezer:
         ahead: int,
     ) -> None:
         self._table, self._settings, self._limits, self._sizes, self._seed = table, settings, limits, sizes, seed
-        self._randomisation = randomisation
+        self._randomisation, self._effects = randomisation, effects
         self._folder, self._stop, self._pool, self._ahead = folder, stop, pool, ahead
 
     def plan(self) -> SetPlan:
@@ -266,6 +268,8 @@ class _Freezer:
             folder=self._folder.set,
             outcome=self._folder.outcome(plan, shard),
             randomisation=self._randomisation,
+            imperfections=self._effects.imperfections,
+            statistics=self._effects.statistics,
         )
 
     def _in_order(self, function: Callable[[T], R], tasks: Iterable[T | None]) -> Iterator[R | None]:
@@ -303,6 +307,7 @@ def freeze_table(
     overwrite: bool = False,
     limits: Limits | None = None,
     randomisation: Randomisation | None = None,
+    effects: Effects | None = None,
 ) -> FreezeReport:
     """Simulate every structure of a table and keep the diffractograms as a fixed set.
 
@@ -316,6 +321,7 @@ def freeze_table(
         overwrite: replace an existing fixed set, and what another unfinished one has left.
         limits: crystals to leave out; none by default.
         randomisation: parts of the crystals to draw anew; none by default.
+        effects: imperfections of the diffractograms; none by default.
 
     Raises:
         InputError: a table without rows or in which no row can be simulated, bad numbers, the place is taken.
@@ -352,6 +358,9 @@ def freeze_table(
         attributes["limits"] = asdict(limits)
     if randomisation is not None:
         attributes["randomised"] = randomisation.to_dict()
+    effects = effects or Effects()
+    if effects != Effects():
+        attributes["imperfections"] = effects.to_dict()
     job = {**attributes, "version": importlib.metadata.version("xrdstream"), "fields": describe(SAMPLE_DTYPE)}
     with (
         stop_on_signals() as stop,
@@ -360,7 +369,7 @@ def freeze_table(
         _pool(workers, folder) as pool,
     ):
         ahead = 0 if workers <= 1 else 2 * workers
-        freezer = _Freezer(table, settings, limits, randomisation, sizes, seed, folder, stop, pool, ahead)
+        freezer = _Freezer(table, settings, limits, randomisation, effects, sizes, seed, folder, stop, pool, ahead)
         plan, digest = freezer.make(freezer.plan())
         rejections = _rejections(table, plan.faults)
         _write_rejections(rejected_path(out), rejections)

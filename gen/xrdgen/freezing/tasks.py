@@ -31,10 +31,12 @@ from xrdcommon.identity import SampleIdentity
 from xrdcommon.signals import ignore_signals
 
 from xrdgen.crystal import Crystal
+from xrdgen.diffraction.imperfections import Imperfections
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.freezing.folder import Faults, take_lock
 from xrdgen.freezing.randomise import Randomisation
+from xrdgen.samples.imaging import ImperfectSimulator
 from xrdgen.samples.record import fill_record
 from xrdgen.structures.table import crystal_of
 
@@ -108,6 +110,8 @@ class ShardTask:
         folder: of the set that is made.
         outcome: file to write when the shard is done, without its ending.
         randomisation: which parts of the crystals are drawn anew, None for none.
+        imperfections: of the diffractograms.
+        statistics: by which their impurities are drawn.
 
     """
 
@@ -122,6 +126,8 @@ class ShardTask:
     folder: Path
     outcome: Path
     randomisation: Randomisation | None
+    imperfections: Imperfections
+    statistics: str
 
 
 def prepare_process(lock: Path) -> None:
@@ -144,6 +150,14 @@ def _end_with(sentinel: int) -> None:
 def simulator_of(settings: SimulationSettings) -> Simulator:
     """Return the simulator of this process."""
     return Simulator(settings)
+
+
+@lru_cache(maxsize=1)
+def imperfect_simulator_of(
+    settings: SimulationSettings, imperfections: Imperfections, statistics: str
+) -> ImperfectSimulator:
+    """Return what simulates the diffractograms of this process."""
+    return ImperfectSimulator(settings, imperfections, statistics)
 
 
 def reason_of(error: XrdError) -> str:
@@ -179,7 +193,7 @@ def check_rows(task: CheckTask) -> Faults:
 
 def simulate_shard(task: ShardTask) -> Faults:
     """Simulate and write a shard; or write nothing and return the rows that turn out to have no reflection."""
-    simulator = simulator_of(task.settings)
+    simulator = imperfect_simulator_of(task.settings, task.imperfections, task.statistics)
     patterns = np.empty((task.n, task.settings.grid.n_points), dtype=PATTERN_DTYPE)
     outcome = np.zeros(task.n, dtype=OUTCOME_DTYPE)
     outcome["sample"] = empty_samples(task.n)
@@ -196,11 +210,10 @@ def simulate_shard(task: ShardTask) -> Faults:
         try:
             for size_number in range(first, stop):
                 identity = SampleIdentity(task.seed, 0, size_number, row)
-                size = simulator.crystallite_size(identity)
-                simulator.pattern(crystal, size, out=scratch)
+                _, parameters = simulator.pattern(crystal, identity, out=scratch)
                 at = n + size_number - first
                 patterns[at] = scratch
-                fill_record(outcome["sample"][at], crystal, size, identity)
+                fill_record(outcome["sample"][at], crystal, parameters, identity)
                 outcome["id"][at] = name
         except XrdError as error:
             faults[row] = reason_of(error)

@@ -53,7 +53,12 @@ class SampleOptions:
 
     seed: int | None = option("Root seed of a new spool; random by default.")
     statistics: str | None = option("Statistics file; embedded:statistics by default.")
-    preset: str | None = option("Imperfections of the diffractograms: pure.")
+    preset: str | None = option(
+        "Imperfections of the diffractograms; pure by default.", values="pure|s4|s4-impurity|measured"
+    )
+    effects: str | None = option(
+        "Changes to the preset: effects such as no-texture,no-noise,zero-shift, or a TOML or JSON file."
+    )
     crystals: str | None = option(
         "paper by default; improved: volumes and lattices closer to real ones.", values="paper|improved"
     )

@@ -20,6 +20,7 @@ from xrdcommon.spool.spool import Spool
 
 from xrdgen import embedded
 from xrdgen.crystals.settings import GeneratorSettings
+from xrdgen.diffraction.imperfections import Imperfections, parse_effects
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
@@ -40,14 +41,29 @@ class Asked(SampleOptions):
     def apply(self, configuration: ProductionConfig) -> ProductionConfig:
         """Return a configuration with all that was asked for, but for the statistics."""
         simulation, generator = self.settings(configuration.simulation, configuration.generator)
+        preset, imperfections = self.imperfections(configuration.preset, configuration.imperfections)
         return replace(
             configuration,
+            imperfections=imperfections,
             simulation=simulation,
             generator=generator,
-            preset=configuration.preset if self.preset is None else self.preset,
+            preset=preset,
             engine=configuration.engine if self.engine is None else self.engine,
             rows_per_shard=configuration.rows_per_shard if self.rows_per_shard is None else self.rows_per_shard,
         )
+
+    def imperfections(self, preset: str, imperfections: Imperfections) -> tuple[str, Imperfections]:
+        """Return preset and imperfections that were asked for, or those given where nothing was.
+
+        Raises:
+            XrdError: an unknown preset or effect, or a file of effects that cannot be read.
+
+        """
+        if self.preset is None and self.effects is None:
+            return preset, imperfections
+        named = preset if self.preset is None else self.preset
+        asked = Imperfections.preset(named)
+        return named, asked if self.effects is None else parse_effects(self.effects, asked)
 
     def settings(
         self, simulation: SimulationSettings, generator: GeneratorSettings
@@ -133,11 +149,13 @@ def _new(path: Path, asked: Asked) -> tuple[ProductionConfig, Path]:
     if not statistics.is_file():
         raise MissingFileError(f"{statistics}: no statistics there; `xrdgen statistics build` makes them")
     simulation, generator = asked.settings(SimulationSettings(), GeneratorSettings())
+    preset, imperfections = asked.imperfections("pure", Imperfections())
     new = ProductionConfig.build(
         statistics,
         simulation,
         generator,
-        preset="pure" if asked.preset is None else asked.preset,
+        preset=preset,
+        imperfections=imperfections,
         rows_per_shard=ROWS_PER_SHARD if asked.rows_per_shard is None else asked.rows_per_shard,
         engine="fast" if asked.engine is None else asked.engine,
     )

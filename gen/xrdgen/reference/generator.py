@@ -107,6 +107,46 @@ class ReferenceGenerator:
             "leave the group out or build its statistics from more structures"
         )
 
+    def draw_unverified(self, identity: SampleIdentity, purpose: Purpose, accept: Accept, most: int) -> None:
+        """Draw crystals of one group, whatever group they turn out to have, until one is accepted.
+
+        Nothing is counted: such crystals are impurities, whose space group is not used.
+
+        Args:
+            identity: all that is random follows from it.
+            purpose: of the random stream.
+            accept: asked about every crystal; what it refuses is one more failure.
+            most: crystals that it is asked about.
+
+        """
+        stream = RandomStream(identity, purpose)
+        group = self._sampler.draw_group(stream)
+        failures, n_elements, asked = MAX_FAILURES, 0, 0
+        for _ in range(MAX_ATTEMPTS):
+            if failures == MAX_FAILURES:
+                n_elements = self._sampler.draw_number_of_elements(stream, group)
+                failures = 0
+            try:
+                crystal = self._draw_candidate(stream, group, n_elements)
+            except Refused:
+                failures += 1
+            else:
+                asked += 1
+                if accept(crystal) or asked == most:
+                    break
+                failures += 1
+        self._sampler.redraws.clear()
+
+    def _draw_candidate(self, stream: RandomStream, group: int, n_elements: int) -> ReferenceCrystal:
+        """Make one attempt, ordered as the settings say.
+
+        Raises:
+            Refused: it failed.
+
+        """
+        crystal = self._sampler.draw_candidate(stream, group, n_elements)
+        return order_atoms(crystal) if self.settings.ordering == "soft-spheres" else crystal
+
     def _draw_verified(
         self, stream: RandomStream, group: int, n_elements: int, counts: Counter[str]
     ) -> ReferenceCrystal:
@@ -116,9 +156,7 @@ class ReferenceGenerator:
             Refused: it failed.
 
         """
-        crystal = self._sampler.draw_candidate(stream, group, n_elements)
-        if self.settings.ordering == "soft-spheres":
-            crystal = order_atoms(crystal)
+        crystal = self._draw_candidate(stream, group, n_elements)
         exact = self.settings.verification == "exact"
         reason = refusal(crystal, self.settings.tolerance, strict=exact)
         if reason is not None:

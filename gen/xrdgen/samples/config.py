@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from xrdcommon.errors import InputError, SpoolError
 from xrdcommon.files import sha256_file
 
 from xrdgen.crystals.settings import GeneratorSettings
+from xrdgen.diffraction.imperfections import PRESETS, Imperfections
 from xrdgen.diffraction.settings import SimulationSettings
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 SAMPLE_VERSION = 4
 """Raised whenever the same identity gives another sample, so that one spool never mixes both."""
-
-PRESETS = ("pure",)
-"""Imperfections of the diffractograms; `pure` has none."""
 
 ENGINES = ("fast", "reference")
 """`fast`: kernels. `reference`: pyxtal, spglib and pymatgen, four orders of magnitude slower; the oracle of the tests.
@@ -45,7 +43,8 @@ class ProductionConfig:
         generator: how crystals are drawn.
         classes: space groups that occur, ascending.
         statistics_sha256: of the statistics file.
-        preset: one of `PRESETS`.
+        preset: one of `imperfections.PRESETS`, from which the imperfections began.
+        imperfections: of the diffractograms; those of the preset, or changed by the user.
         rows_per_shard: samples of a shard; the last one of `--samples N` may have fewer.
         engine: one of `ENGINES`.
 
@@ -58,6 +57,7 @@ class ProductionConfig:
     preset: str = "pure"
     rows_per_shard: int = ROWS_PER_SHARD
     engine: str = "fast"
+    imperfections: Imperfections = field(default_factory=Imperfections)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be produced.
@@ -85,8 +85,9 @@ class ProductionConfig:
         preset: str = "pure",
         rows_per_shard: int = ROWS_PER_SHARD,
         engine: str = "fast",
+        imperfections: Imperfections | None = None,
     ) -> ProductionConfig:
-        """Derive classes and hash from a statistics file.
+        """Derive classes and hash from a statistics file; imperfections are those of the preset where not given.
 
         Raises:
             XrdError: the statistics are missing, damaged, or do not know a group that is asked for.
@@ -97,11 +98,15 @@ class ProductionConfig:
 
         classes = CrystalGenerator(Statistics.load(statistics), generator).classes
         digest = sha256_file(statistics)
-        return cls(simulation, generator, tuple(map(int, classes)), digest, preset, rows_per_shard, engine)
+        if imperfections is None:
+            imperfections = Imperfections.preset(preset)
+        groups = tuple(map(int, classes))
+        return cls(simulation, generator, groups, digest, preset, rows_per_shard, engine, imperfections)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; `grid` and `classes` are at the top, where training looks for them."""
         simulation = self.simulation.to_dict()
+        pure = self.imperfections == Imperfections()
         return {
             "sample_version": SAMPLE_VERSION,
             "preset": self.preset,
@@ -112,6 +117,8 @@ class ProductionConfig:
             "statistics_sha256": self.statistics_sha256,
             "rows_per_shard": self.rows_per_shard,
             "engine": self.engine,
+            # not where there are none: spools from before there were any
+            **({} if pure else {"imperfections": self.imperfections.to_dict()}),
         }
 
     @classmethod
@@ -135,6 +142,7 @@ class ProductionConfig:
             preset=str(fields["preset"]),
             rows_per_shard=int(fields["rows_per_shard"]),
             engine=str(fields.get("engine", "fast")),  # spools from before there were two
+            imperfections=Imperfections.from_dict(fields.get("imperfections", {})),
         )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from xrdcommon.fields import N_ELEMENTS
 from xrdcommon.identity import SampleIdentity
 
+from xrdgen.diffraction.effects.parameters import PatternParameters
+
 if TYPE_CHECKING:
     from xrdgen.crystal import Crystal
     from xrdgen.reference.crystal import ReferenceCrystal
@@ -20,31 +22,32 @@ def empty_rows(rows: int) -> RowArrays:
 
     return RowArrays(
         space_group=np.zeros(rows, dtype=np.int64),
-        crystallite_size=np.zeros(rows),
         lattice=np.zeros((rows, 6)),
         volume=np.zeros(rows),
         n_sites=np.zeros(rows, dtype=np.int64),
         n_atoms=np.zeros(rows, dtype=np.int64),
         density_factor=np.zeros(rows),
         composition=np.zeros((rows, N_ELEMENTS)),
+        parameters=np.zeros((rows, len(PatternParameters._fields))),
     )
 
 
 def fill_record(
-    record: np.void, crystal: Crystal | ReferenceCrystal, crystallite_size: float, identity: SampleIdentity
+    record: np.void, crystal: Crystal | ReferenceCrystal, parameters: PatternParameters, identity: SampleIdentity
 ) -> None:
     """Describe a sample in one record of `SAMPLE_DTYPE`.
 
     Args:
         record: to be filled.
         crystal: what was simulated.
-        crystallite_size: nm.
+        parameters: of its pattern.
         identity: names the sample; all that is random about it can be drawn again.
 
     """
     volume = crystal.volume
     record["space_group"] = crystal.space_group
-    record["crystallite_size"] = crystallite_size
+    for name, value in parameters._asdict().items():
+        record[name] = value
     record["lattice"] = crystal.cell
     record["volume"] = volume
     record["n_sites"] = crystal.n_sites

@@ -1,7 +1,7 @@
-"""Rows of a shard from their identities in one kernel: crystal, crystallite size, diffractogram, what is recorded.
+"""Rows of a shard from their identities in one kernel: crystal, diffractogram, what is recorded of both.
 
     symbol      variable            meaning                                                     reference
-    L           crystallite_size    L_min + (L_max - L_min) u, nm; u of the pattern's stream    paper, section 2.2
+    -           parameters          all that is random about the pattern, e.g. L in nm          `effects.parameters`
     w_j         weights             multiplicity_j / |G| (all sites are full)                   Int. Tables B, 1.2.4
     V           volume              of the conventional cell, Å^3                               `lattice_kernels`
     V_atomic    v_atomic            sum of multiplicity_j 4/3 pi r_j^3 over the sites, Å^3      paper, S1, step 7
@@ -10,9 +10,9 @@
 One row after the other, each a function of its identity alone (`identity`: the counters of successive rows differ by
 one in their last word):
 
-    streams  ->  L  ->  space group  ->  verified crystal  ->  diffractogram  ->  record
-                                               ^                    |
-                                               +-- no reflection ---+
+    streams  ->  parameters  ->  space group  ->  verified crystal  ->  diffractogram  ->  record
+                                                        ^                    |
+                                                        +-- no reflection ---+
 
 Where spglib must be asked, the kernel returns and is called again with the answer (`drawing_kernels`). Nothing is
 checked here: what the sampler makes is a sound crystal, and `rows` bounds the work of simulating one.
@@ -30,30 +30,36 @@ from numpy.typing import NDArray
 from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION, Draw, DrawTables, draw_verified
 from xrdgen.crystals.sampler_kernels import GROUP, NO_REFLECTION, CrystalArrays, refuse
 from xrdgen.crystals.tables import SamplerTables
-from xrdgen.diffraction.group_tables import GroupTables
-from xrdgen.diffraction.reach_kernels import Instrument
+from xrdgen.diffraction.effects.parameter_kernels import draw_parameters
+from xrdgen.diffraction.effects.parameters import PatternParameters
+from xrdgen.diffraction.effects.point_kernels import PointEffects
+from xrdgen.diffraction.phase_simulation_kernels import Optics
 from xrdgen.diffraction.settings import ANGSTROMS_PER_NM
 from xrdgen.diffraction.simulation_kernels import simulate_pattern
 from xrdgen.jit import kernel
-from xrdgen.random_kernels import start_stream, uniform
+from xrdgen.samples.mixture_kernels import Impurities, simulate_mixture
 from xrdgen.symmetry.lattice_kernels import cell_volume
 
 _INDEX = 3
 """The word of a counter that counts the rows of a shard."""
 
+_N_IMPURITIES = PatternParameters._fields.index("n_impurities")
+_FIRST_FRACTION = PatternParameters._fields.index("impurity_fraction_1")
 
-class Optics(NamedTuple):
-    """All that diffractograms are simulated by; a tuple so that kernels take it as one argument."""
 
-    instrument: Instrument
-    groups: GroupTables
-    form_factors: NDArray[np.float64]
-    size_min: float
-    """nm."""
-    size_max: float
-    """nm."""
-    lorentzian_fraction: float
-    """Share of the Lorentzian in the area of each line."""
+class Imaging(NamedTuple):
+    """All that diffractograms are simulated by; a tuple so that kernels take it as one argument.
+
+    Attributes:
+        optics: of the lines.
+        ranges: (N, 6) by which the parameters of a pattern are drawn (`effects.parameters`).
+        pure: whether nothing but size and shape of the lines is drawn: the short way.
+
+    """
+
+    optics: Optics
+    ranges: NDArray[np.float64]
+    pure: bool
 
 
 class Work(NamedTuple):
@@ -61,10 +67,13 @@ class Work(NamedTuple):
 
     Attributes:
         row: (1,) the next row, or the one that waits for an answer.
-        pattern_counter: (4,) at which the pattern's stream of the next row begins.
+        pattern_counter: (4,) at which the streams of the pattern of the next row begin.
         pattern_stream: (11,).
         weights: (A,).
         b_iso: (A,) displacement parameters, all 0.
+        fractions: (3,) of the impurities of a pattern.
+        impurities: see `Impurities`.
+        points: see `PointEffects`.
 
     """
 
@@ -73,26 +82,34 @@ class Work(NamedTuple):
     pattern_stream: NDArray[np.uint64]
     weights: NDArray[np.float64]
     b_iso: NDArray[np.float64]
+    fractions: NDArray[np.float64]
+    impurities: Impurities
+    points: PointEffects
 
 
 class RowArrays(NamedTuple):
     """The fields of `SAMPLE_DTYPE` that describe crystal and pattern, one array each; the meanings are there."""
 
     space_group: NDArray[np.int64]
-    crystallite_size: NDArray[np.float64]
     lattice: NDArray[np.float64]
     volume: NDArray[np.float64]
     n_sites: NDArray[np.int64]
     n_atoms: NDArray[np.int64]
     density_factor: NDArray[np.float64]
     composition: NDArray[np.float64]
+    parameters: NDArray[np.float64]
+    """(B, K) the fields of `PatternParameters`, in their order."""
 
 
 @kernel
-def draw_crystallite_size(key: NDArray[np.uint64], work: Work, optics: Optics) -> float:
-    """Return the crystallite size of the next row in nm, as `Simulator.crystallite_size` does."""
-    start_stream(work.pattern_stream, key, work.pattern_counter)
-    return optics.size_min + (optics.size_max - optics.size_min) * uniform(work.pattern_stream)
+def record_parameters(parameters: PatternParameters, fractions: NDArray[np.float64], row: NDArray[np.float64]) -> None:
+    """Write the parameters of a pattern into a row (K,), with the impurities that there are."""
+    for i in range(len(parameters)):
+        row[i] = parameters[i]
+    row[_N_IMPURITIES] = 0.0
+    for i in range(fractions.size):
+        row[_FIRST_FRACTION + i] = fractions[i]
+        row[_N_IMPURITIES] += 1.0 if fractions[i] > 0.0 else 0.0
 
 
 @kernel
@@ -122,8 +139,8 @@ def simulate_crystal(
     tables: SamplerTables,
     group: int,
     crystal: CrystalArrays,
-    crystallite_size: float,
-    optics: Optics,
+    parameters: PatternParameters,
+    imaging: Imaging,
     work: Work,
     pattern: NDArray[np.float32],
 ) -> bool:
@@ -133,16 +150,32 @@ def simulate_crystal(
         tables: of the sampler.
         group: space group.
         crystal: of the sampler.
-        crystallite_size: nm.
-        optics: see `Optics`.
-        work: its weights are filled.
+        parameters: of the pattern.
+        imaging: see `Imaging`.
+        work: its weights and fractions are filled.
         pattern: (P,) filled.
 
     """
     first = tables.wyckoff_start[group - 1]
     n = crystal.n_sites[0]
+    optics = imaging.optics
     for i in range(n):
         work.weights[i] = tables.multiplicity[first + crystal.letters[i]] / optics.groups.order[group - 1]
+    if not imaging.pure:
+        return simulate_mixture(
+            crystal.cell,
+            crystal.positions[:n],
+            crystal.atomic_numbers[:n],
+            work.b_iso[:n],
+            work.weights[:n],
+            group,
+            parameters,
+            optics,
+            work.impurities,
+            work.points,
+            work.fractions,
+            pattern,
+        )
     return simulate_pattern(
         crystal.cell,
         crystal.positions[:n],
@@ -150,8 +183,8 @@ def simulate_crystal(
         work.b_iso[:n],
         work.weights[:n],
         group,
-        crystallite_size * ANGSTROMS_PER_NM,
-        optics.lorentzian_fraction,
+        parameters.crystallite_size * ANGSTROMS_PER_NM,
+        parameters.lorentzian_fraction,
         optics.instrument,
         optics.groups,
         optics.form_factors,
@@ -163,7 +196,7 @@ def simulate_crystal(
 def fill_rows(
     draw: Draw,
     tables: DrawTables,
-    optics: Optics,
+    imaging: Imaging,
     work: Work,
     rejections: NDArray[np.int64],
     accepted: NDArray[np.int64],
@@ -177,7 +210,7 @@ def fill_rows(
     Args:
         draw: with key, the first row's counter and the question `BEGIN`, or with the answer to what was asked.
         tables: of the crystals.
-        optics: of the diffractograms.
+        imaging: of the diffractograms.
         work: see `Work`; row 0 and the first row's counter at the beginning.
         rejections: (230, 10) counts by group - 1 and reason, added to.
         accepted: (230,) crystals by group - 1, added to.
@@ -190,19 +223,29 @@ def fill_rows(
     """
     while work.row[0] < len(patterns):
         row = work.row[0]
-        if draw.dialogue[QUESTION] == BEGIN:
-            rows.crystallite_size[row] = draw_crystallite_size(draw.key, work, optics)
+        # after an answer, too: they are a function of the row's identity
+        parameters = draw_parameters(
+            draw.key,
+            work.pattern_counter,
+            work.pattern_stream,
+            imaging.ranges,
+            imaging.optics.instrument.two_theta_min,
+            imaging.optics.instrument.two_theta_max,
+        )
+        if not imaging.pure:
+            work.impurities.key[:] = draw.key
+            work.impurities.counter[:] = work.pattern_counter
         while True:
             outcome = draw_verified(draw, tables, rejections)
             if outcome != CONFIRMED:
                 return outcome
             group = draw.progress[GROUP]
-            size = rows.crystallite_size[row]
-            if simulate_crystal(tables.sampler, group, draw.crystal, size, optics, work, patterns[row]):
+            if simulate_crystal(tables.sampler, group, draw.crystal, parameters, imaging, work, patterns[row]):
                 break
             refuse(draw.progress, rejections[group - 1], NO_REFLECTION)
         accepted[group - 1] += 1
         describe_crystal(tables.sampler, group, draw.crystal, rows, row)
+        record_parameters(parameters, work.fractions, rows.parameters[row])
         draw.counter[_INDEX] += np.uint64(1)
         work.pattern_counter[_INDEX] += np.uint64(1)
         work.row[0] += 1

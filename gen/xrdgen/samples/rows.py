@@ -15,12 +15,12 @@ from xrdcommon.shards.format import BLOCK_ROWS
 from xrdcommon.spool.records import Rejections
 from xrdcommon.spool.spool import Spool
 
+from xrdgen.diffraction.effects.parameters import MAX_IMPURITIES, PatternParameters
 from xrdgen.samples.config import ProductionConfig, spool_statistics
 from xrdgen.samples.record import empty_rows
 
 if TYPE_CHECKING:
     from xrdgen.crystal import Crystal
-    from xrdgen.diffraction.simulator import Simulator
 
 
 class RowSource(Protocol):
@@ -53,22 +53,17 @@ class CrystalRows:
 
     def __init__(self, spool: Spool) -> None:
         from xrdgen.crystals.generator import REASONS, CrystalGenerator, empty_arrays, empty_draw
+        from xrdgen.diffraction.effects.points import point_effects
         from xrdgen.diffraction.simulator import Simulator
         from xrdgen.random_kernels import STREAM_WORDS
-        from xrdgen.samples.row_kernels import Optics, Work
+        from xrdgen.samples.imaging import bound_work, imaging_of, impurities_of
+        from xrdgen.samples.row_kernels import Work
 
         configuration = ProductionConfig.from_dict(spool.configuration)
         self._generator = CrystalGenerator(spool_statistics(spool), configuration.generator)
         simulator = Simulator(configuration.simulation)
-        self._bound_work(simulator)
-        self._optics = Optics(
-            instrument=simulator.instrument,
-            groups=simulator.groups,
-            form_factors=simulator.form_factors,
-            size_min=float(configuration.simulation.size_min),
-            size_max=float(configuration.simulation.size_max),
-            lorentzian_fraction=float(configuration.simulation.lorentzian_fraction),
-        )
+        bound_work(simulator, configuration.imperfections, self._generator)
+        self._imaging = imaging_of(simulator, configuration.imperfections)
         self._n_points = configuration.simulation.grid.n_points
         most = configuration.generator.max_sites
         self._draw = empty_draw(empty_arrays(most))
@@ -78,25 +73,15 @@ class CrystalRows:
             pattern_stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
             weights=np.zeros(most),
             b_iso=np.zeros(most),
+            fractions=np.zeros(MAX_IMPURITIES),
+            impurities=impurities_of(self._generator),
+            points=point_effects(configuration.simulation.grid, configuration.imperfections.shortest_length),
         )
         self._rows = empty_rows(BLOCK_ROWS)
         self._reasons = REASONS
         self._rejections = self._generator.rejections.copy()
         self._accepted = self._generator.accepted.copy()
         self._rechecked = self._generator.rechecked.copy()
-
-    def _bound_work(self, simulator: Simulator) -> None:
-        """Refuse settings under which a crystal can be larger than the simulator takes: the kernel does not ask."""
-        settings = self._generator.settings
-        edge = settings.max_volume ** (1.0 / 3.0)
-        largest = np.array([edge, edge, edge, 90.0, 90.0, 90.0])
-        for group in self._generator.classes:
-            try:
-                simulator.refuse_endless_work(largest, group, settings.max_sites)
-            except InputError as error:
-                raise InputError(
-                    f"max_volume {settings.max_volume:g} Å^3, max_sites {settings.max_sites}: {error}"
-                ) from error
 
     def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
         """Fill B consecutive rows (see `RowSource`).
@@ -126,7 +111,7 @@ class CrystalRows:
         arguments = (
             draw,
             generator.draw_tables,
-            self._optics,
+            self._imaging,
             work,
             generator.rejections,
             generator.accepted,
@@ -140,8 +125,12 @@ class CrystalRows:
                 index = first.index + int(work.row[0])
                 sample = SampleIdentity(first.run, first.producer, first.shard, index)
                 raise InputError(f"sample {sample}: {error}") from error
+        n = len(samples)
         for name, values in self._rows._asdict().items():
-            samples[name] = values[: len(samples)]
+            if name != "parameters":
+                samples[name] = values[:n]
+        for column, name in enumerate(PatternParameters._fields):
+            samples[name] = self._rows.parameters[:n, column]
         samples["run"], samples["producer"], samples["shard"] = first.run, first.producer, first.shard
         samples["index"] = first.index + np.arange(len(samples), dtype=np.uint64)
 

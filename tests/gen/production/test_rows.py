@@ -22,6 +22,7 @@ from xrdgen.crystals.generator import REASONS, CrystalGenerator, crystal_of, emp
 from xrdgen.crystals.sampler_kernels import CrystalArrays
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.verify import ExactVerifier
+from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.form_factors import has_form_factor
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import NoReflectionError, Simulator
@@ -142,7 +143,9 @@ def test_one_kernel_gives_what_the_steps_give(name: str, tmp_path: Path) -> None
             return True
 
         group = generator.draw_into(arrays, identity, accept=has_pattern)
-        fill_record(record[0], crystal_of(group, arrays), size, identity)
+        grid = simulator.settings.grid
+        parameters = PatternParameters(size, range_first=grid.two_theta_min, range_last=grid.two_theta_max)
+        fill_record(record[0], crystal_of(group, arrays), parameters, identity)
         assert record[0].tobytes() == samples[index].tobytes()
         np.testing.assert_allclose(patterns[index], pattern, rtol=0, atol=1e-6)
 

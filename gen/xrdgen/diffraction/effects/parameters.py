@@ -16,6 +16,9 @@ from xrdcommon.identity import Purpose, SampleIdentity, philox_counter, philox_k
 MAX_IMPURITIES = 3
 """Impurity crystals of a pattern."""
 
+MAX_DRAWS = 20
+"""Crystals drawn for an impurity; if none has a reflection on the grid there is no such impurity."""
+
 
 class PatternParameters(NamedTuple):
     """Everything about one pattern that is not the crystal; the record has the same names and units."""

@@ -1,0 +1,127 @@
+"""Kernels that add one crystal with imperfections to a buffer that is not scaled: its lines, then their profile.
+
+    structure factors -> thermal motion, texture -> a set of lines an emission line -> asymmetry, shift -> buffer
+
+# A atom rows    R reflections    N lines    P grid points
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdgen.diffraction.effects.emission import Emission
+from xrdgen.diffraction.effects.emission_kernels import N_EMISSION_LINES, emission_lines
+from xrdgen.diffraction.effects.parameters import PatternParameters
+from xrdgen.diffraction.effects.texture_kernels import texture_weights
+from xrdgen.diffraction.form_factors import FORM_FACTOR_STEP
+from xrdgen.diffraction.group_tables import GroupTables
+from xrdgen.diffraction.line_kernels import ABSENT, forward_intensity
+from xrdgen.diffraction.pseudo_voigt_kernels import add_shaped_lines
+from xrdgen.diffraction.reach_kernels import Instrument
+from xrdgen.diffraction.reflection_kernels import exact_cell, reciprocal_metric
+from xrdgen.diffraction.shaped_line_kernels import ShapedLines, shaped_limits, shaped_lines
+from xrdgen.diffraction.structure_factor_kernels import structure_factors
+from xrdgen.jit import kernel
+
+Reals = NDArray[np.float64]
+
+TABLE_MARGIN = 4
+"""Columns of the table of form factors that interpolation needs beyond the place looked up."""
+
+
+class Optics(NamedTuple):
+    """All that lines are computed by; a tuple so that kernels take it as one argument."""
+
+    instrument: Instrument
+    emission: Emission
+    groups: GroupTables
+    form_factors: Reals
+    """(119, T) `form_factor_table`; no reflection beyond it is listed."""
+
+
+@kernel
+def phase_lines(
+    cell: Reals,
+    positions: Reals,
+    atomic_numbers: NDArray[np.int64],
+    b_iso: Reals,
+    weights: Reals,
+    space_group: int,
+    parameters: PatternParameters,
+    textured: bool,
+    optics: Optics,
+) -> ShapedLines:
+    """Return the lines (N,) of a crystal that the grid sees.
+
+    Args:
+        cell: (6,) Å and degrees.
+        positions: (A, 3) fractional.
+        atomic_numbers: (A,).
+        b_iso: (A,) Å^2, of the crystal itself.
+        weights: (A,) occupancy x multiplicity / order of the group.
+        space_group: International Tables number.
+        parameters: of the pattern.
+        textured: whether its texture is this crystal's.
+        optics: see `Optics`.
+
+    """
+    instrument, groups = optics.instrument, optics.groups
+    wavelengths, shares = np.empty(N_EMISSION_LINES), np.empty(N_EMISSION_LINES)
+    n_wavelengths = emission_lines(parameters, optics.emission, wavelengths, shares)
+    ends = np.empty((N_EMISSION_LINES, 2))
+    largest = (optics.form_factors.shape[1] - TABLE_MARGIN) * FORM_FACTOR_STEP
+    nearest, farthest = shaped_limits(instrument, parameters, wavelengths, n_wavelengths, largest, ends)
+    with_texture = textured and parameters.march_r != 1.0
+    hkl, multiplicity, s_squared, f_squared = structure_factors(
+        cell,
+        positions,
+        atomic_numbers,
+        b_iso,
+        weights,
+        space_group,
+        groups,
+        optics.form_factors,
+        nearest,
+        farthest,
+        with_texture,
+    )
+    n = s_squared.size
+    absent = ABSENT * forward_intensity(atomic_numbers, weights, groups.order[space_group - 1])
+    intensity = np.empty(n)
+    for i in range(n):
+        intensity[i] = multiplicity[i] * f_squared[i] if f_squared[i] > absent else 0.0
+    if parameters.b_iso > 0.0:
+        for i in range(n):
+            intensity[i] *= math.exp(-2.0 * parameters.b_iso * s_squared[i])
+    if with_texture:
+        texture = np.empty(n)
+        metric = reciprocal_metric(exact_cell(cell, space_group))
+        texture_weights(hkl, metric, space_group, groups, parameters, texture)
+        for i in range(n):
+            intensity[i] *= texture[i]
+    return shaped_lines(s_squared, intensity, wavelengths, shares, ends, n_wavelengths, instrument, parameters)
+
+
+@kernel
+def add_phase(
+    cell: Reals,
+    positions: Reals,
+    atomic_numbers: NDArray[np.int64],
+    b_iso: Reals,
+    weights: Reals,
+    space_group: int,
+    parameters: PatternParameters,
+    textured: bool,
+    optics: Optics,
+    y: NDArray[np.float32],
+) -> bool:
+    """Add a crystal to a buffer (LANES + P + LANES,), in its own unit; return False if no reflection is on the grid.
+
+    Args: see `phase_lines`.
+    """
+    lines = phase_lines(cell, positions, atomic_numbers, b_iso, weights, space_group, parameters, textured, optics)
+    return add_shaped_lines(y, lines)

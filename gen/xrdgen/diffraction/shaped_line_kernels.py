@@ -1,0 +1,372 @@
+"""Kernels of the first stage where sample and instrument act: every line has its own position, area, width and shape.
+
+    what acts           on          kernel
+    emission lines      all         `effects.emission_kernels`: each from d, with its own LP factor
+    thermal motion      area        exp(-2 B s^2) of one B for all atoms
+    texture             area        `effects.texture_kernels`
+    size, strain, ...   width       `effects.widths_kernels`
+    shifts              position    `effects.shifts_kernels`
+    axial divergence    all         `effects.asymmetry_kernels`: some lines become a few
+
+    symbol      variable        meaning                                                         reference
+    H           fwhm            full width at half maximum, degrees 2theta                      `effects.widths`
+    eta         lorentzian      share of the Lorentzian in the area                             `effects.widths`
+    D           -               how far a line is followed: see below                           -
+
+A line beside the grid counts as long as its Gaussian is within FLANK_END sigma, its Lorentzian above SHAPED_TAIL of the
+height, the grid's end being moved outwards by the largest shift. Of the tails left out, those of many lines may add up:
+see `SHAPED_TAIL`. Below the grid all lines count where there is a Lorentzian part, above `LAST_TAIL` none.
+
+# R reflections    E emission lines    N lines, E R and more
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrdgen.diffraction.effects.asymmetry import LARGEST_T, MAX_NODES, ONE_NODE
+from xrdgen.diffraction.effects.asymmetry_kernels import asymmetry_nodes
+from xrdgen.diffraction.effects.parameters import PatternParameters
+from xrdgen.diffraction.effects.shifts_kernels import largest_shift, shift
+from xrdgen.diffraction.effects.widths_kernels import line_shape, line_shapes, scherrer_at_zero
+from xrdgen.diffraction.line_kernels import arcsine
+from xrdgen.diffraction.reach_kernels import FLANK_END, FWHM_TO_SIGMA, LAST_TAIL, LAST_TWO_THETA, Instrument
+from xrdgen.jit import fast_kernel, kernel
+
+SHAPED_TAIL = 2e-5
+"""A line above the grid is left out if its Lorentzian tail there is below this share of its height. Noise and
+background of the mildest pattern are a hundred times what the tails that are left out add up to."""
+
+SHORT_RANGE, FAR_END = 30.0, 110.0
+"""Degrees 2theta. On a grid shorter than the one, lines beside it may be far higher than all on it; beyond the other,
+lines grow with the Lorentz factor: with a Lorentzian part all of them count."""
+
+FLOOR_STEPS = 2.0
+"""Smallest FWHM in grid steps: a narrower line would fall between points."""
+
+SAMPLES = 65
+"""Places at which gamma^2 is known."""
+
+LAST_SAMPLE = 176.0
+"""Degrees 2theta of the last of them."""
+
+FAR = 5.0
+"""Degrees beyond the grid from which the shape of a line does not matter, only its area and centroid."""
+
+_MAX_STEPS = 50
+_CONVERGED = 1e-6
+
+Reals = NDArray[np.float64]
+
+
+class ShapedLines(NamedTuple):
+    """Lines as the profile stage takes them, (N,) each."""
+
+    centre: Reals
+    """Position, grid steps from the first grid point."""
+    area: Reals
+    """Integrated intensity, in any unit that all lines share; 0 for lines that are not there."""
+    sharpness: Reals
+    """1 / sigma of the Gaussian of the same FWHM, 1 / step."""
+    lorentzian: Reals
+    """Share of the Lorentzian in the area."""
+    gamma_squared: Reals
+    """(SAMPLES,) (FWHM / 2)^2 in grid steps squared along the axis: widths change slowly."""
+    first_sample: float
+    """Its first place, grid steps from the first grid point."""
+    sample_spacing: float
+    """Grid steps."""
+
+
+@kernel
+def empty_shaped_lines(n_lines: int) -> ShapedLines:
+    """Return arrays for so many lines."""
+    columns = np.empty((4, n_lines))
+    return ShapedLines(columns[0], columns[1], columns[2], columns[3], np.empty(SAMPLES), 0.0, 1.0)
+
+
+@kernel
+def spread(two_theta: float, parameters: PatternParameters, scherrer: float, floor: float) -> float:
+    """Return how far (degrees) a line at 2theta is followed to either side; see the module."""
+    sine = math.sin(math.radians(0.5 * two_theta))
+    fwhm, share = line_shape(sine * sine, parameters, scherrer, floor)
+    return max(FLANK_END * FWHM_TO_SIGMA * fwhm, 0.5 * fwhm * math.sqrt(share / SHAPED_TAIL))
+
+
+@kernel
+def shaped_reach(
+    instrument: Instrument, parameters: PatternParameters, scherrer: float, floor: float
+) -> tuple[float, float]:
+    """Return the smallest and largest 2theta (degrees, before any shift) of the lines that a grid sees."""
+    shifted = largest_shift(parameters)
+    has_tail = parameters.lorentzian_fraction > 0.0 or parameters.thompson_cox_hastings > 0.0
+    short = instrument.two_theta_max - instrument.two_theta_min < SHORT_RANGE
+    if has_tail and (short or instrument.two_theta_max > FAR_END):
+        return 0.0, min(max(instrument.two_theta_max + shifted, LAST_TAIL), LAST_TWO_THETA)
+    first = instrument.two_theta_min - shifted
+    first = 0.0 if has_tail else max(first - spread(max(first, 0.0), parameters, scherrer, floor), 0.0)
+    edge = instrument.two_theta_max + shifted
+    # grows towards the first line that does not come back to the grid, and never passes it
+    last = edge
+    for _ in range(_MAX_STEPS):
+        limit = LAST_TAIL if has_tail else LAST_TWO_THETA
+        if last >= limit:
+            return first, max(min(edge, LAST_TWO_THETA), limit)
+        following = edge + spread(last, parameters, scherrer, floor)
+        if following - last < _CONVERGED:
+            break
+        last = following
+    return first, last
+
+
+@kernel
+def shaped_limits(
+    instrument: Instrument,
+    parameters: PatternParameters,
+    wavelengths: Reals,
+    n_wavelengths: int,
+    largest_s_squared: float,
+    ends: Reals,
+) -> tuple[float, float]:
+    """Return the smallest and largest 1/d^2 (1/Å^2) of the reflections that a grid sees with any emission line.
+
+    Args:
+        instrument: see `Instrument`.
+        parameters: of the pattern.
+        wavelengths: (E,) Å.
+        n_wavelengths: how many there are.
+        largest_s_squared: 1/Å^2, where the table of form factors ends.
+        ends: (E, 2) filled with the smallest and largest sin^2(theta) of each.
+
+    """
+    nearest, farthest = np.inf, 0.0
+    floor = FLOOR_STEPS * instrument.step
+    for e in range(n_wavelengths):
+        wavelength = wavelengths[e]
+        scherrer = scherrer_at_zero(parameters.crystallite_size, wavelength, instrument.scherrer_constant)
+        first, last = shaped_reach(instrument, parameters, scherrer, floor)
+        for end, two_theta in enumerate((first, last)):
+            sine = math.sin(math.radians(0.5 * two_theta))
+            ends[e, end] = sine * sine
+        nearest = min(nearest, 4.0 * ends[e, 0] / (wavelength * wavelength))
+        farthest = max(farthest, 4.0 * ends[e, 1] / (wavelength * wavelength))
+    return nearest, min(farthest, 4.0 * largest_s_squared)
+
+
+# fast: products and comparisons
+@fast_kernel
+def reflect(
+    s_squared: Reals, intensity: Reals, wavelength: float, weight: float, ends: Reals, sin_squared: Reals, area: Reals
+) -> None:
+    """Fill sin^2(theta) and the intensity (R,) of the lines of one wavelength, 0 where they do not reach the grid.
+
+    Args:
+        s_squared: (R,) 1/Å^2.
+        intensity: (R,) multiplicity |F|^2 and what else does not depend on the wavelength.
+        wavelength: Å.
+        weight: of the emission line.
+        ends: (2,) smallest and largest sin^2(theta) that reach the grid.
+        sin_squared: (R,) filled, not above the largest.
+        area: (R,) filled, without the Lorentz-polarisation factor.
+
+    """
+    squared = wavelength * wavelength
+    least, most = ends[0], ends[1]
+    for i in range(s_squared.size):
+        x = squared * s_squared[i]
+        area[i] = weight * intensity[i] if least <= x <= most else 0.0
+        sin_squared[i] = min(x, most)
+
+
+# fast: no sums; sin^2(theta) lies inside (0, 1)
+@fast_kernel
+def line_positions(sin_squared: Reals, instrument: Instrument, centre: Reals) -> None:
+    """Fill the positions (N,) before any shift, grid steps from the first grid point."""
+    first = instrument.two_theta_min / instrument.step
+    steps_per_radian = 180.0 / math.pi / instrument.step
+    for i in range(sin_squared.size):
+        cos_squared = 1.0 - sin_squared[i]
+        sine, cosine = math.sqrt(sin_squared[i]), math.sqrt(cos_squared)
+        half = arcsine(min(sine, cosine), min(sin_squared[i], cos_squared))
+        theta = half if sin_squared[i] <= 0.5 else 0.5 * math.pi - half
+        centre[i] = 2.0 * theta * steps_per_radian - first
+
+
+# fast: no sums; sin^2(theta) lies inside (0, 1)
+@fast_kernel
+def lorentz_polarisation(sin_squared: Reals, area: Reals) -> None:
+    """Multiply areas (N,) by LP."""
+    for i in range(sin_squared.size):
+        cos_squared = 1.0 - sin_squared[i]
+        cos_two_theta = cos_squared - sin_squared[i]
+        area[i] *= (1.0 + cos_two_theta * cos_two_theta) / (sin_squared[i] * math.sqrt(cos_squared))
+
+
+# fast: no sums; widths are positive
+@fast_kernel
+def sharpness_of(fwhm: Reals, instrument: Instrument, sharpness: Reals) -> None:
+    """Fill 1 / sigma (N,), 1 / step, of FWHM (N,) in degrees; both may be one array."""
+    steps = instrument.step / FWHM_TO_SIGMA
+    for i in range(fwhm.size):
+        sharpness[i] = steps / fwhm[i]
+
+
+# fast: products
+@fast_kernel
+def shift_lines(sin_squared: Reals, instrument: Instrument, parameters: PatternParameters, centre: Reals) -> None:
+    """Move lines (N,) by zero shift and displacement."""
+    per_step = 1.0 / instrument.step
+    for i in range(sin_squared.size):
+        centre[i] += shift(math.sqrt(1.0 - sin_squared[i]), parameters) * per_step
+
+
+# fast: sin^2(theta) lies inside (0, 1)
+@fast_kernel
+def tail_lengths(sin_squared: Reals, axial_divergence: float, tail: Reals) -> None:
+    """Fill how far (N,), in degrees, the tail of axial divergence reaches, to first order; below 0 above 90 degrees."""
+    reach = 2.0 * axial_divergence
+    factor = 0.25 * reach * reach * 180.0 / math.pi
+    for i in range(sin_squared.size):
+        # cot(2 theta) = (1 - 2 sin^2) / (2 sin cos)
+        tail[i] = factor * (1.0 - 2.0 * sin_squared[i]) / math.sqrt(sin_squared[i] * (1.0 - sin_squared[i]))
+
+
+@kernel
+def with_asymmetry(
+    lines: ShapedLines, sin_squared: Reals, instrument: Instrument, parameters: PatternParameters
+) -> ShapedLines:
+    """Return shifted lines with axial divergence: most move to their centroid, some become up to MAX_NODES lines.
+
+    Lines of whose profile only the far tail is on the grid are moved, too.
+
+    Args:
+        lines: at their positions before any shift; changed.
+        sin_squared: (N,).
+        instrument: see `Instrument`.
+        parameters: of the pattern.
+
+    """
+    n = lines.centre.size
+    step = instrument.step
+    reach = 2.0 * parameters.axial_divergence
+    # beyond it tan(2 theta) is too small for the whole slit
+    longest = math.degrees(0.5 * reach * LARGEST_T)
+    farthest = (instrument.two_theta_max + FAR - instrument.two_theta_min) / step
+    tail = np.empty(n)
+    tail_lengths(sin_squared, parameters.axial_divergence, tail)
+    several = np.empty(n, np.int64)
+    n_several, n_nodes = 0, 0
+    for i in range(n):
+        two_theta = instrument.two_theta_min + step * lines.centre[i]
+        length = abs(tail[i])
+        fwhm = step / (lines.sharpness[i] * FWHM_TO_SIGMA)
+        if (length <= ONE_NODE * fwhm and length <= longest and length < 0.1 * two_theta) or (
+            lines.centre[i] > farthest or lines.area[i] == 0.0
+        ):
+            lines.centre[i] -= tail[i] / 6.0 / step
+        else:
+            several[n_several] = i
+            n_several += 1
+    shifted = lines.centre.copy()
+    shift_lines(sin_squared, instrument, parameters, shifted)
+    more = empty_shaped_lines(n + n_several * (MAX_NODES - 1))
+    more.centre[:n] = shifted
+    more.area[:n] = lines.area
+    more.sharpness[:n] = lines.sharpness
+    more.lorentzian[:n] = lines.lorentzian
+    offset, weight = np.empty(MAX_NODES), np.empty(MAX_NODES)
+    m = n
+    for j in range(n_several):
+        i = several[j]
+        two_theta = instrument.two_theta_min + step * lines.centre[i]
+        fwhm = step / (lines.sharpness[i] * FWHM_TO_SIGMA)
+        cosine = 1.0 - 2.0 * sin_squared[i]
+        n_nodes = asymmetry_nodes(two_theta, cosine, fwhm, parameters.axial_divergence, offset, weight)
+        for k in range(n_nodes):
+            at = i if k == 0 else m
+            m += 1 if k > 0 else 0
+            more.centre[at] = shifted[i] + offset[k] / step
+            more.area[at] = lines.area[i] * weight[k]
+            more.sharpness[at] = lines.sharpness[i]
+            more.lorentzian[at] = lines.lorentzian[i]
+    return ShapedLines(
+        more.centre[:m],
+        more.area[:m],
+        more.sharpness[:m],
+        more.lorentzian[:m],
+        lines.gamma_squared,
+        lines.first_sample,
+        lines.sample_spacing,
+    )
+
+
+@kernel
+def shaped_lines(
+    s_squared: Reals,
+    intensity: Reals,
+    wavelengths: Reals,
+    shares: Reals,
+    ends: Reals,
+    n_wavelengths: int,
+    instrument: Instrument,
+    parameters: PatternParameters,
+) -> ShapedLines:
+    """Return the lines (N,) of reflections, with all that acts on them.
+
+    Args:
+        s_squared: (R,) 1/Å^2.
+        intensity: (R,) multiplicity |F|^2 and what else does not depend on the wavelength.
+        wavelengths: (E,) Å.
+        shares: (E,) intensities of the emission lines.
+        ends: (E, 2) smallest and largest sin^2(theta) that reach the grid.
+        n_wavelengths: how many there are.
+        instrument: see `Instrument`.
+        parameters: of the pattern.
+
+    """
+    n = s_squared.size
+    floor = FLOOR_STEPS * instrument.step
+    lines = empty_shaped_lines(n * n_wavelengths)
+    sin_squared = np.empty(n * n_wavelengths)
+    for e in range(n_wavelengths):
+        own = slice(e * n, (e + 1) * n)
+        scherrer = scherrer_at_zero(parameters.crystallite_size, wavelengths[e], instrument.scherrer_constant)
+        reflect(s_squared, intensity, wavelengths[e], shares[e], ends[e], sin_squared[own], lines.area[own])
+        line_shapes(sin_squared[own], parameters, scherrer, floor, lines.sharpness[own], lines.lorentzian[own])
+    sharpness_of(lines.sharpness, instrument, lines.sharpness)
+    line_positions(sin_squared, instrument, lines.centre)
+    lorentz_polarisation(sin_squared, lines.area)
+    lines = with_samples(lines, instrument, parameters, wavelengths[0])
+    if parameters.axial_divergence > 0.0:
+        return with_asymmetry(lines, sin_squared, instrument, parameters)
+    shift_lines(sin_squared, instrument, parameters, lines.centre)
+    return lines
+
+
+@kernel
+def with_samples(
+    lines: ShapedLines, instrument: Instrument, parameters: PatternParameters, wavelength: float
+) -> ShapedLines:
+    """Return the lines with gamma^2 along the axis, from 0 to LAST_SAMPLE degrees."""
+    spacing = LAST_SAMPLE / (SAMPLES - 1)
+    squares, shares = np.empty(SAMPLES), np.empty(SAMPLES)
+    for i in range(SAMPLES):
+        squares[i] = math.sin(math.radians(0.5 * spacing * i)) ** 2
+    scherrer = scherrer_at_zero(parameters.crystallite_size, wavelength, instrument.scherrer_constant)
+    gamma_squared = lines.gamma_squared
+    line_shapes(squares, parameters, scherrer, FLOOR_STEPS * instrument.step, gamma_squared, shares)
+    for i in range(SAMPLES):
+        gamma_squared[i] = (0.5 * gamma_squared[i] / instrument.step) ** 2
+    return ShapedLines(
+        lines.centre,
+        lines.area,
+        lines.sharpness,
+        lines.lorentzian,
+        gamma_squared,
+        -instrument.two_theta_min / instrument.step,
+        spacing / instrument.step,
+    )
