@@ -125,9 +125,9 @@ def test_a_coordinator_that_starts_reads_summaries(tmp_path: Path, monkeypatch: 
     import many_shards
     from xrdcommon.spool.producer import Stream
     from xrdcommon.spool.records import Record, RecordCache
-    from xrdgen.production.cluster.coordinator_process import _complete
     from xrdgen.production.coordinator import Coordinator
     from xrdgen.production.executors import SerialExecutor
+    from xrdgen.production.joined.coordinator_process import _complete
 
     spool = many_shards.fill(tmp_path / "spool", 2100, ready=50, streams=1)
     RecordCache(spool.layout, summaries=True).refresh()
