@@ -129,6 +129,13 @@ def test_salt_in_many_spellings(text: str | bytes, remark: str) -> None:
         (SALT.replace("fract", "Cartn"), "Cartesian coordinates"),
         (SALT.replace("fract", "Cartn").replace("data_salt", "data_x\n_entry.id 1ABC"), "macromolecular mmCIF"),
         (SALT.replace("0.5 0.5 0.5", "x y z"), "is 'x': not a number"),
+        (
+            f"{SALT}".replace("_atom_site_fract_z\n", "")
+            .replace(" 0 0 0\n", " 0 0\n")
+            .replace(" 0.5 0.5 0.5\n", " 0.5 0.5\n")
+            + "_atom_site_fract_z 0\n",
+            "are not in one loop",
+        ),
         (SALT.replace("F m -3 m", "F q -3 m"), "is unknown and no symmetry operations are given"),
         (SALT.replace("F m -3 m", "P 1").replace("_cell_angle_beta 90\n", ""), "symmetry does not fix it"),
         (SALT.replace("F m -3 m", "P 63/m m c"), "does not have the symmetry"),

@@ -161,6 +161,8 @@ def _no_coordinates(block: Block) -> str:
             return "a macromolecular mmCIF with Cartesian coordinates: not read; give fractional coordinates"
         return "Cartesian coordinates (_atom_site_Cartn_x) only: not read; give fractional coordinates"
     missing = [name for name in COORDINATES if not block.column(name)]
+    if not missing:
+        return "the coordinates x, y and z of the atoms are not in one loop"
     if len(missing) < len(COORDINATES):
         return f"{missing[0]} is missing"
     return "no atoms with coordinates: no _atom_site_fract_x"
