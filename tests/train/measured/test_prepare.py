@@ -129,6 +129,18 @@ def test_background_is_removed_and_the_lines_stay(level: float, counts: float) -
     np.testing.assert_allclose(prepared.values[strong], net[strong], atol=0.03 + 5 * noise)
 
 
+def test_air_scatter_at_the_first_angles_is_background() -> None:
+    x = GRID.two_theta
+    y, net = measured(0.05, 1e4, seed=5)
+    air = 3.0 * np.exp(-(x - 5.0) / 0.8)
+    y = y + np.random.default_rng(6).poisson(air * 1e4) / 1e4
+    prepared = prepare(pattern(x, y), GRID, 1.5406)
+    assert prepared.values.argmax() == net.argmax()
+    assert prepared.values[x < 12].max() < 0.08
+    strong = net > 0.1
+    np.testing.assert_allclose(prepared.values[strong], net[strong], atol=0.06)
+
+
 def test_background_that_was_removed_already_is_left() -> None:
     y, _ = measured(0.1, 1e4, seed=4)
     clipped = np.maximum(y - background(GRID.two_theta, y, "arpls", Path("p")) - 0.003, 0.0)

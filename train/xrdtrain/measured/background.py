@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pybaselines import Baseline
 from pybaselines.utils import ParameterWarning
+from scipy.ndimage import gaussian_filter1d
 from xrdcommon.errors import InputError
+
+from xrdtrain.measured.lines import noise
 
 AUTO, NONE = "auto", "none"
 AUTO_METHOD = "arpls"
@@ -37,6 +40,9 @@ REMOVED = 0.005
 
 WHITTAKER = ("arpls", "asls", "airpls", "drpls", "iarpls", "aspls", "psalsa", "derpsalsa")
 WINDOWED = ("snip", "mor", "imor", "rolling_ball", "mormol", "tophat")
+AIR_SMOOTHING, LEAST_AIR = 0.1, 0.3
+"""Degrees: sigma of the filter on the fall at the first angles, and the shortest such fall."""
+
 METHODS = (*WHITTAKER, *WINDOWED, "fabc", "std_distribution", "modpoly", "imodpoly")
 LEAST_POINTS = 50
 
@@ -66,7 +72,8 @@ def background(
     Args:
         angles: (M,) degrees, rising.
         intensity: (M,).
-        method: `auto` removes it by arpls unless the file's own was removed already; `none`; a method.
+        method: `auto` removes it by arpls, and air scatter at the first angles, unless the file's own was removed
+            already; `none`; a method.
         path: for messages.
 
     Raises:
@@ -98,4 +105,28 @@ def background(
     result = np.asarray(found, dtype=np.float64) * scale
     if not np.isfinite(result).all():
         raise InputError(f"{path}: --background {name} finds none; try another or none")
+    return _with_air_scatter(angles, intensity, result) if method == AUTO else result
+
+
+def _with_air_scatter(
+    angles: NDArray[np.float64], intensity: NDArray[np.float64], base: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return a background that follows the fall of air scatter and direct beam at the first angles.
+
+    A smooth background cannot rise there as steeply as they do. What falls from the first point on, and does not rise
+    by more than its noise, is no line.
+    """
+    step = float(np.median(np.diff(angles)))
+    smooth = gaussian_filter1d(intensity, max(AIR_SMOOTHING / step, 0.5), mode="nearest")
+    sigma = noise(intensity, max(3, round(1.0 / step)))
+    above = smooth - base > 2.0 * sigma
+    end = int(np.argmin(above)) if not above.all() else len(above)
+    lowest = np.minimum.accumulate(smooth[:end])
+    rises = np.flatnonzero(smooth[:end] > lowest + 3.0 * sigma[:end])
+    if len(rises):
+        end = int(np.argmin(smooth[: rises[0] + 1]))
+    if end * step < LEAST_AIR:
+        return base
+    result = base.copy()
+    result[:end] = np.maximum(np.maximum(base, smooth), intensity)[:end]
     return result

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from scipy.signal import find_peaks, peak_widths
 
-NARROW = 1.5
-"""Degrees; a maximum with a larger FWHM is a hump (crystallites of 6 nm give 1.4 degrees)."""
+NARROW = 3.0
+"""Degrees; a maximum with a larger FWHM is a hump (crystallites of 3 nm give 2.8 degrees, glasses 5 to 12)."""
 
 SMOOTHING = 0.04
 """Degrees, sigma of the filter before lines are sought: below the width of most lines."""
