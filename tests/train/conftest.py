@@ -135,3 +135,25 @@ def trained(tmp_path: Path, make_spool: Any, make_fixed_set: Any) -> tuple[Path,
     )
     fit(request)
     return tmp_path / "run", real
+
+
+@pytest.fixture(scope="session")
+def make_fixed_set_in() -> Callable[[Path], Path]:
+    """Make a fixed set in a folder that outlives a test."""
+
+    def make(folder: Path) -> Path:
+        random = np.random.default_rng(3)
+        labels = np.resize(np.array(CLASSES), 96)
+        attributes = {"simulation": {"wavelength": 1.5406}, "source": "test"}
+        names = [f"row{row}" for row in range(len(labels))]
+        write_fixed_set(
+            folder / "set.zarr",
+            GRID,
+            [patterns_of(labels, GRID, random)],
+            samples_of(labels, random),
+            names,
+            attributes,
+        )
+        return folder / "set.zarr"
+
+    return make

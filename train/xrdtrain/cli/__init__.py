@@ -12,6 +12,7 @@ from xrdtrain.cli.models import bench, models
 from xrdtrain.cli.network import calibrate, export
 from xrdtrain.cli.predict import predict
 from xrdtrain.cli.report import report
+from xrdtrain.cli.serve import serve
 from xrdtrain.cli.study import study
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, evaluate, predict, gate, report, study, calibrate, export, models, bench):
+for command in (fit, evaluate, predict, gate, serve, report, study, calibrate, export, models, bench):
     app.command()(command)
 commands.add_version(app)
 

@@ -1,0 +1,1 @@
+"""A page to drop a diffractogram on; it answers as `xrdtrain predict` does."""
