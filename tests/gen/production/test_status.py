@@ -26,7 +26,7 @@ from xrdgen.production.monitoring.status import Observer, rate, rejection_rates,
 from xrdgen.production.monitoring.status_view import duration, lines, short
 
 XRDGEN = Path(sys.executable).parent / "xrdgen"
-README = Path(__file__).resolve().parents[3] / "gen" / "xrdgen" / "production" / "README.md"
+README = Path(__file__).resolve().parents[3] / "gen" / "xrdgen" / "production" / "monitoring" / "README.md"
 
 StartToy = Callable[..., "subprocess.Popen[str]"]
 
