@@ -71,7 +71,9 @@ class StreamLoader(DataLoader[Any]):
                 self._stream.note(identities, count=True)
                 yield batch
         finally:
-            del inner  # ends the workers
+            # now, not when the last traceback that names it has gone: until then torch raises a worker's death anywhere
+            if self.num_workers:
+                inner._shutdown_workers()  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -88,12 +90,13 @@ def _in_one_line() -> Iterator[None]:
     except XrdError as error:
         last = str(error).strip().splitlines()[-1]
         raise type(error)(last.partition(f"{type(error).__name__}: ")[2] or last) from None
-    except RuntimeError as error:  # torch has no narrower type
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:  # torch has no narrower type than the first
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
+        what = (str(error) or "its pipe ended").splitlines()[0]
         raise Interrupted(
-            f"a worker process of the stream died ({str(error).splitlines()[0]}); open the stream again to go on: what "
-            "was given and not committed is dealt with as after any crash"
+            f"a worker process of the stream died ({what}); open the stream again to go on: what was given and not "
+            "committed is dealt with as after any crash"
         ) from error
 
 
