@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import empty_samples
 from xrdcommon.fixed_sets.fixed_set import write_fixed_set
 from xrdcommon.grid import Grid
 from xrdcommon.spool.producer import Draft, Stream
@@ -37,7 +37,7 @@ def patterns_of(groups: NDArray[Any], grid: Grid, random: np.random.Generator) -
 
 def samples_of(groups: NDArray[Any], random: np.random.Generator, shard: int = 0) -> NDArray[np.void]:
     """Records whose identity names every sample."""
-    samples = np.zeros(len(groups), dtype=SAMPLE_DTYPE)
+    samples = empty_samples(len(groups))
     samples["space_group"] = groups
     samples["crystallite_size"] = random.uniform(20, 100, len(groups))
     samples["volume"] = random.uniform(50, 5000, len(groups))
