@@ -20,7 +20,7 @@ from xrdcommon.spool.spool import Spool
 
 from xrdgen import embedded
 from xrdgen.crystals.settings import GeneratorSettings
-from xrdgen.diffraction.imperfections import Imperfections, parse_effects
+from xrdgen.diffraction.imperfections import PRESETS, Imperfections, parse_effects
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.production.coordinator import Coordinator
 from xrdgen.production.executors import Executor, SerialExecutor, local_cluster, running_cluster
@@ -62,6 +62,8 @@ class Asked(SampleOptions):
         if self.preset is None and self.effects is None:
             return preset, imperfections
         named = preset if self.preset is None else self.preset
+        if named not in PRESETS:
+            raise InputError(f"preset '{named}': must be one of {', '.join(PRESETS)}")
         asked = Imperfections.preset(named)
         return named, asked if self.effects is None else parse_effects(self.effects, asked)
 
