@@ -71,6 +71,14 @@ def later() -> Later:
     return run
 
 
+def old_spool(folder: Path) -> Path:
+    """Return a copy of the spool with its empty folders, which git does not keep."""
+    spool = shutil.copytree(OLD / "spool", folder / "spool")
+    for name in ("consumers", "control", "quarantine", "tmp"):
+        (spool / name).mkdir(exist_ok=True)
+    return spool
+
+
 def grown_samples(n: int) -> np.ndarray:
     """Records of a later version."""
     dtype = np.dtype([("eta", "<f4"), *SAMPLE_DTYPE.descr, ("hkl", "<i2", (3,))])
@@ -97,7 +105,7 @@ def test_a_later_version_reads_shards_of_0_1_0(later: Later, tmp_path: Path) -> 
 
 
 def test_a_later_version_uses_a_spool_of_0_1_0(later: Later, tmp_path: Path) -> None:
-    spool = shutil.copytree(OLD / "spool", tmp_path / "spool")
+    spool = old_spool(tmp_path)
     take = """
 with start_consumer(Spool.open(source), "later") as consumer:
     for name in consumer.claim(2):
@@ -165,7 +173,7 @@ write_fixed_set(target, Grid(10.0, 20.0, 0.1), [np.full((1500, 101), 0.5)], samp
 def test_a_spool_of_a_later_format_stops_the_reader_and_stays_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = Spool.open(shutil.copytree(OLD / "spool", tmp_path / "spool"))
+    spool = Spool.open(old_spool(tmp_path))
     monkeypatch.setattr("xrdcommon.shards.reader.SHARD_FORMAT", 0)
     with start_consumer(spool, "now") as consumer:
         (name,) = consumer.claim(1)
