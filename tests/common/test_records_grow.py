@@ -74,7 +74,7 @@ def later() -> Later:
 def old_spool(folder: Path) -> Path:
     """Return a copy of the spool with its empty folders, which git does not keep."""
     spool = shutil.copytree(OLD / "spool", folder / "spool")
-    for name in ("consumers", "control", "quarantine", "tmp"):
+    for name in ("claimed", "consumers", "control", "quarantine", "tmp"):
         (spool / name).mkdir(exist_ok=True)
     return spool
 
