@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xrdcommon import console
-from xrdcommon.errors import InputError, Interrupted, MissingFileError
+from xrdcommon.errors import InputError, Interrupted, MissingFileError, SpoolError
 from xrdcommon.files import sha256_file
 from xrdcommon.grid import Grid
 from xrdcommon.signals import StopRequest, stop_on_signals
@@ -136,7 +136,13 @@ def _going_on(path: Path, asked: Asked) -> Spool:
     _check_seed(asked)
     spool = Spool.open(path)
     made_with = ProductionConfig.from_dict(spool.configuration)
-    configuration = asked.apply(made_with).to_dict()
+    wanted = asked.apply(made_with)
+    if wanted.imperfections != made_with.imperfections:
+        raise SpoolError(
+            f"{spool.path}: spool made with other imperfections (preset {made_with.preset}) than those asked for "
+            f"(preset {wanted.preset}); leave out --preset and --effects to go on with it, or name a new folder"
+        )
+    configuration = wanted.to_dict()
     if asked.statistics is not None:
         configuration["statistics_sha256"] = sha256_file(embedded.resolve(asked.statistics))
     spool.check(configuration, asked.seed, made_with.to_dict())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from xrdcommon.errors import InputError
+from xrdcommon.errors import InputError, SpoolError
 from xrdcommon.fields import SAMPLE_DTYPE, SAMPLE_FIELDS
 from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
@@ -18,6 +18,7 @@ from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.imperfections import PRESETS, Imperfections, parse_effects
 from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.embedded import resolve
+from xrdgen.production.produce import Asked, open_spool
 from xrdgen.samples.config import STATISTICS_FILE, ProductionConfig
 from xrdgen.samples.engines import redraw
 from xrdgen.samples.rows import CrystalRows
@@ -152,3 +153,11 @@ def test_a_wavelength_of_no_tube_has_no_doublet(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"wavelength 0\.5 Å.*no-k-alpha-2"):
         CrystalRows(make_spool(tmp_path / "spool", "s4", wavelength=0.5))
     fill(CrystalRows(make_spool(tmp_path / "other", "s4", "no-k-alpha-2", wavelength=0.5)), 0, 1)
+
+
+def test_a_spool_is_not_continued_with_other_imperfections(tmp_path: Path) -> None:
+    spool = make_spool(tmp_path / "spool", "measured", "no-texture")
+    for asked in (Asked(preset="s4"), Asked(effects="no-noise")):
+        with pytest.raises(SpoolError, match=r"other imperfections \(preset measured\)") as raised:
+            open_spool(spool.path, asked)
+        assert len(str(raised.value)) < 400
