@@ -1,6 +1,6 @@
 """Compile the kernels of a production once a machine, before its workers need them.
 
-Compiling takes about a minute and three times the memory of a worker. Of the processes that find the cache cold, one
+Compiling takes about two minutes and three times the memory of a worker. Of the processes that find the cache cold, one
 lets a child compile and ends it with its memory; the others wait and then load.
 
     python -m xrdgen.samples.compiling SPOOL         what the child does
@@ -42,7 +42,7 @@ def compile_once(spool: Spool, *, aloud: bool = False) -> None:
         if is_built(module):
             return
         if aloud:
-            console.say("compiling the kernels for this kind of CPU: about a minute, once")
+            console.say("compiling the kernels for this kind of CPU: about two minutes, once")
         command = [sys.executable, "-m", "xrdgen.samples.compiling", str(spool.path)]
         if subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0:
             note_built(module)
