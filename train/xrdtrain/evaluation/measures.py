@@ -52,6 +52,30 @@ def quick(
     }
 
 
+def top_k_curve(labels: NDArray[np.integer[Any]], top: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return the share of labels (N,) among the first k = 1 to K of the ranked groups (N, K), (K,); NaN of nothing."""
+    if not len(labels):
+        return np.full(top.shape[1], np.nan)
+    curve: NDArray[np.float64] = np.maximum.accumulate(top == labels[:, None], axis=1).mean(axis=0)
+    return curve
+
+
+def confused_pairs(
+    labels: NDArray[np.integer[Any]], said: NDArray[np.integer[Any]], most: int
+) -> list[tuple[int, int, int]]:
+    """Return the most frequent wrong answers as (true group, predicted group, times), the most frequent first."""
+    wrong = labels != said
+    pairs = labels[wrong].astype(np.int64) * (N_GROUPS + 1) + said[wrong]
+    values, counts = np.unique(pairs, return_counts=True)
+    order = np.lexsort((values, -counts))[:most]
+    return [(int(values[i]) // (N_GROUPS + 1), int(values[i]) % (N_GROUPS + 1), int(counts[i])) for i in order]
+
+
+def system_numbers() -> NDArray[np.int64]:
+    """Return the place of every space group's crystal system in `CRYSTAL_SYSTEMS`, at index number; index 0 is 0."""
+    return _table(lambda number: CRYSTAL_SYSTEMS.index(crystal_system(number)))
+
+
 def _ceiling(labels: NDArray[np.integer[Any]]) -> float:
     """Return the best top-1 there is: of each enantiomorphic pair only the more frequent member can be right."""
     counts = np.bincount(labels, minlength=N_GROUPS + 1)
@@ -95,13 +119,12 @@ def evaluate(
     labels, top = labels.astype(np.int64), top.astype(np.int64)
     inside = np.isin(labels, classes)
     known, ranked = labels[inside], top[inside]
-    system = _table(lambda number: CRYSTAL_SYSTEMS.index(crystal_system(number)))
+    system = system_numbers()
     extinction = _table(extinction_group)
     first_right = ranked == known[:, None]
     right = first_right[:, 0]
     counts = Counter(int(group) for group in known)
     common = counts.most_common(1)
-    confused = Counter((int(true), int(said)) for true, said in zip(known[~right], ranked[~right, 0], strict=True))
     per_system = {}
     for number, name in enumerate(CRYSTAL_SYSTEMS):
         mask = system[known] == number
@@ -116,7 +139,7 @@ def evaluate(
         "n_outside_classes": int((~inside).sum()),
         "n_classes": len(classes),
         **quick(labels, top, inside),
-        "top_k": [_mean(first_right[:, : k + 1].any(axis=1)) for k in range(top.shape[1])],
+        "top_k": top_k_curve(known, ranked).tolist(),
         "top1_ceiling": _ceiling(known),
         "crystal_system": _mean(system[ranked[:, 0]] == system[known]),
         "extinction_group": _mean(extinction[ranked[:, 0]] == extinction[known]),
@@ -130,6 +153,7 @@ def evaluate(
         "per_crystal_system": per_system,
         "per_group": _per_group(labels, top, classes),
         "most_confused": [
-            {"true": true, "predicted": said, "n": n} for (true, said), n in confused.most_common(MOST_CONFUSED)
+            {"true": true, "predicted": said, "n": n}
+            for true, said, n in confused_pairs(known, ranked[:, 0], MOST_CONFUSED)
         ],
     }

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS, crystal_system
+from xrdcommon.space_groups import CRYSTAL_SYSTEMS, N_GROUPS
 
 from xrdtrain.evaluation import measures as accuracy
 from xrdtrain.report.run_folder import Evaluation
 
-_SYSTEM = np.array([-1, *(CRYSTAL_SYSTEMS.index(crystal_system(number)) for number in range(1, N_GROUPS + 1))])
+_SYSTEM = accuracy.system_numbers()
 
 
 def measures(evaluation: Evaluation) -> dict[str, Any]:
@@ -46,11 +46,7 @@ def guesses_of_five(evaluation: Evaluation) -> tuple[float, float]:
 def top_k_curve(evaluation: Evaluation) -> NDArray[np.float64]:
     """Return the accuracy for k = 1 to K, (K,), over the diffractograms whose group is a class."""
     inside = evaluation.inside
-    if not inside.any():
-        return np.full(evaluation.top.shape[1], np.nan)
-    hits = evaluation.top[inside] == evaluation.labels[inside][:, None]
-    curve: NDArray[np.float64] = np.maximum.accumulate(hits, axis=1).mean(axis=0)
-    return curve
+    return accuracy.top_k_curve(evaluation.labels[inside], evaluation.top[inside])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +85,8 @@ def confusion(evaluation: Evaluation) -> NDArray[np.int64]:
 
 def frequent_confusions(evaluation: Evaluation, most: int) -> list[tuple[int, int, int]]:
     """Return the most frequent wrong answers as (true group, predicted group, times), most frequent first."""
-    wrong = evaluation.inside & ~evaluation.correct
-    pairs = evaluation.labels[wrong] * (N_GROUPS + 1) + evaluation.top[wrong, 0]
-    values, counts = np.unique(pairs, return_counts=True)
-    order = np.lexsort((values, -counts))[:most]
-    return [(int(values[i]) // (N_GROUPS + 1), int(values[i]) % (N_GROUPS + 1), int(counts[i])) for i in order]
+    inside = evaluation.inside
+    return accuracy.confused_pairs(evaluation.labels[inside], evaluation.top[inside, 0], most)
 
 
 def system_confusion(evaluation: Evaluation) -> NDArray[np.int64]:
