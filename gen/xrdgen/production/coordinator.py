@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted, XrdError
+from xrdcommon.fields import PATTERN_DTYPE, SAMPLE_DTYPE
 from xrdcommon.signals import StopRequest
 from xrdcommon.spool.backlog import (
     KEEP_FILES,
@@ -44,7 +45,10 @@ LONELY = 5.0
 """Seconds that a coordinator which is to stop waits for workers when there are none."""
 
 SHARD_OVERHEAD = 1.06
-"""Bytes of a shard over those of its patterns, at most."""
+"""Bytes of a shard over those of its rows, at most."""
+
+HEADERS_OF_A_ROW = 48
+"""A row's share of the headers of its members, bytes."""
 
 
 def check_watermark(rows: int, n_points: int, marks: Watermarks) -> int:
@@ -59,7 +63,8 @@ def check_watermark(rows: int, n_points: int, marks: Watermarks) -> int:
         InputError: the high watermark is below one shard.
 
     """
-    size = int((rows * (2 * n_points + 512) + 10_240) * SHARD_OVERHEAD)
+    row = PATTERN_DTYPE.itemsize * n_points + SAMPLE_DTYPE.itemsize + HEADERS_OF_A_ROW
+    size = int((rows * row + 10_240) * SHARD_OVERHEAD)
     if marks.full(Backlog(), more_shards=1, shard_bytes=size):
         raise InputError(
             f"high watermark {format_bytes(marks.high_bytes)}: a shard of {rows} samples needs {format_bytes(size)}; "
