@@ -23,7 +23,7 @@ TESTS ?=
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: help install dev demo test fast soak lint format docs bench clean
+.PHONY: help install dev demo test test-gen test-others fast soak lint format docs bench clean
 
 help:
 	@echo "make demo    install, then the main job end to end on embedded data, with a report (about 9 minutes on 2 cores)"
@@ -57,8 +57,19 @@ install: $(VENV)/.installed
 dev: $(VENV)/.installed-dev
 	@echo "done: source $(BIN)/activate"
 
+# All tests: those of the generator beside the others, which takes as long as the longer half on two cores.
 test: $(VENV)/.installed-dev
+ifeq ($(strip $(TESTS)),)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-gen test-others
+else
 	$(BIN)/python -m pytest $(TESTS)
+endif
+
+test-gen:
+	$(BIN)/python -m pytest -p no:cacheprovider tests/gen
+
+test-others:
+	$(BIN)/python -m pytest -p no:cacheprovider tests --ignore=tests/gen
 
 fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow and not end_to_end" -n auto --dist worksteal $(TESTS)
