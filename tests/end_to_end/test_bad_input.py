@@ -153,9 +153,9 @@ CASES = {
     "xrdgen worker spool --wait 0": "no producer listens; start `xrdgen produce",
     "xrdgen worker spool --wait nan": "--wait nan: must be a number of seconds",
     "xrdgen worker spool --scheduler-file junk.cif": "junk.cif: not valid JSON",
-    "xrdgen worker spool --scheduler-file spool/spool.json": "spool.json: no scheduler file",
+    "xrdgen worker spool --scheduler-file spool/spool.json": "spool.json: not a scheduler file",
     "xrdgen produce spool --scheduler-file junk.cif": "junk.cif: not valid JSON",
-    "xrdgen produce spool --scheduler-file spool/spool.json": "spool.json: no scheduler file",
+    "xrdgen produce spool --scheduler-file spool/spool.json": "spool.json: not a scheduler file",
     "xrdgen worker spool --workers 0": "workers 0: must be at least 1",
     # fit
     f"xrdtrain fit nothere --run o {FIT}": "nothere: no spool or fixed set there; start `xrdgen produce",

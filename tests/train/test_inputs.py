@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from xrdcommon.errors import FormatError, InputError
-from xrdcommon.fields import SAMPLE_DTYPE
+from xrdcommon.fields import SAMPLE_DTYPE, empty_samples
 from xrdcommon.grid import Grid
 from xrdcommon.measurement import Measurement
 from xrdtrain.inputs.axis import AxisChange, axis_within, check_covers
@@ -136,7 +136,7 @@ def test_mask_is_zero_where_nothing_was_measured_and_the_rest_is_scaled_again() 
 def test_nothing_hidden_is_a_cast_and_the_transform() -> None:
     grid = Grid(5.0, 90.0, 0.1)
     patterns = torch.rand(4, grid.n_points).half()
-    plain = Preparation(InputSpec(Measurement(grid)), grid)(patterns, CPU, np.zeros(4, SAMPLE_DTYPE))
+    plain = Preparation(InputSpec(Measurement(grid)), grid)(patterns, CPU, empty_samples(4))
     assert torch.equal(plain, patterns.float())
     rooted = Preparation(InputSpec(Measurement(grid), transform=Transform.SQUARE_ROOT), grid)(patterns, CPU)
     assert torch.equal(rooted, patterns.float().sqrt())

@@ -26,7 +26,7 @@ from xrdtrain.labels import Classes
 from xrdtrain.measured.emission import Radiation
 from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
 from xrdtrain.measured.prepare import PrepareOptions, prepare
-from xrdtrain.measured.reading import finish
+from xrdtrain.measured.reading import COARSEST, finish
 from xrdtrain.models.spec import Network, NetworkSpec
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig, read_config
@@ -140,7 +140,10 @@ class Run:
         x, y = np.asarray(two_theta, dtype=np.float64), np.asarray(intensity, dtype=np.float64)
         if x.ndim != 1 or x.shape != y.shape:
             raise InputError(f"{name}: {x.shape} angles and {y.shape} intensities; need as many of both")
-        pattern = finish(Scan(x, y, axis=Axis.TWO_THETA), Path(name), ReadOptions(radiation=radiation))
+        # a network that learned from coarse steps takes them
+        coarsest = max(COARSEST, 2.0 * self.grid.step)
+        scan, options = Scan(x, y, axis=Axis.TWO_THETA), ReadOptions(radiation=radiation)
+        pattern = finish(scan, Path(name), options, coarsest=coarsest)
         prepared = prepare(
             pattern,
             self.grid,

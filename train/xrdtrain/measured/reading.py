@@ -40,8 +40,18 @@ def read_measured(path: Path, options: ReadOptions | None = None) -> MeasuredPat
     return finish(read_scan(read_bytes(path), path, options), path, options)
 
 
-def finish(scan: Scan, path: Path, options: ReadOptions) -> MeasuredPattern:
+COARSEST = 0.5
+"""Degrees 2theta between measured points beyond which lines fall between them."""
+
+
+def finish(scan: Scan, path: Path, options: ReadOptions, *, coarsest: float = COARSEST) -> MeasuredPattern:
     """Bring the columns of a file to 2theta and s.
+
+    Args:
+        scan: the columns.
+        path: of the file, for messages.
+        options: what the user says of it.
+        coarsest: degrees 2theta between points that are still taken.
 
     Raises:
         FormatError, InputError: an axis, order or intensities that are no pattern.
@@ -81,26 +91,22 @@ def finish(scan: Scan, path: Path, options: ReadOptions) -> MeasuredPattern:
         two_theta = np.empty(0)
     if axis is not Axis.TWO_THETA:
         remarks += (f"axis {axis.value} ({'--axis' if options.axis is not None else scan.axis_from}), converted",)
-    _check_step(two_theta, path)
+    _check_step(two_theta, path, coarsest)
     check_intensity(intensity, path)
     return MeasuredPattern(path, two_theta, s, intensity, esd, radiation, axis, remarks)
 
 
-COARSEST = 0.5
-"""Degrees 2theta between measured points beyond which lines fall between them."""
-
-
-def _check_step(two_theta: NDArray[np.float64], path: Path) -> None:
+def _check_step(two_theta: NDArray[np.float64], path: Path, coarsest: float) -> None:
     """Refuse steps between which lines are lost.
 
     Raises:
-        FormatError: coarser than `COARSEST`.
+        FormatError: coarser than the coarsest that is taken.
 
     """
     if len(two_theta) > 1:
         step = float(np.median(np.diff(two_theta)))
-        if step > COARSEST:
-            raise FormatError(f"{path}: steps of {step:g} degrees 2theta lose lines; measure in {COARSEST:g} or less")
+        if step > coarsest:
+            raise FormatError(f"{path}: steps of {step:g} degrees 2theta lose lines; measure in {coarsest:g} or less")
 
 
 def check_intensity(intensity: NDArray[np.float64], path: Path) -> None:
