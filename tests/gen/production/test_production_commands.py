@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xrdcommon.files import canonical_hash
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.shards import read_shard
 from xrdcommon.spool.consumer import start_consumer
@@ -158,6 +159,7 @@ def test_a_later_version_with_one_more_setting_goes_on(spool: Path, run_command:
     file = spool / "spool.json"
     content = json.loads(file.read_text())
     del content["configuration"]["generator"]["recheck"]  # as if made before there was such a setting
+    content["configuration_hash"] = canonical_hash(content["configuration"])
     file.write_text(json.dumps(content))
     result = run_command("xrdgen", "produce", spool, "--workers", 0, "--samples", 60)
     assert result.returncode == 0, result.stderr
