@@ -33,6 +33,8 @@ FIT = "--model resnet-10-small --batch 32"
 PRODUCE = "--workers 0 --samples 64"
 
 # command line: what its one line must say
+OTHER_GRID = "10 to 90 .*, but the (source|run) .*5 to 90 .*; freeze or produce it again"
+
 CASES = {
     # structures import
     "xrdgen structures import empty --out o.parquet": "empty: folder without CIF files",
@@ -173,11 +175,11 @@ CASES = {
     f"xrdtrain fit set.zarr --run o {FIT} --seed -1": "--seed -1: must not be negative",
     f"xrdtrain fit set.zarr --run o {FIT} --precision fp8": "'fp8' is not one of",
     f"xrdtrain fit set.zarr --run o {FIT} --test foo": "foo: no such fixed set",
-    f"xrdtrain fit set.zarr --run o {FIT} --test a=other.zarr": "0.04, but the source .*0.05; freeze it again",
+    f"xrdtrain fit set.zarr --run o {FIT} --test a=other.zarr": OTHER_GRID,
     f"xrdtrain fit set.zarr --run o {FIT} --test none --init-from nothere": "nothere: no such run",
     f"xrdtrain fit set.zarr --run o {FIT} --produce 1": "a fixed set; --produce works with a spool",
     "xrdtrain fit spool --run o --produce -1": "--produce -1: give the number of worker processes",
-    f"xrdtrain fit spool --run o {FIT} --test a=other.zarr": "0.04, but the source .*0.05; freeze it again",
+    f"xrdtrain fit spool --run o {FIT} --test a=other.zarr": OTHER_GRID,
     f"xrdtrain fit spool --run o {FIT} --classes 2,14": "a spool's classes are those it was made with",
     f"xrdtrain fit set.zarr --run run {FIT} --samples 640 --learning-rate 0.5": "learning_rate was .*, now 0.5",
     "xrdtrain fit set.zarr --run run --model park-big": "model was resnet-10-small, now park-big",
@@ -188,8 +190,7 @@ CASES = {
     "xrdtrain evaluate nothere": "nothere: no such run",
     "xrdtrain evaluate thesis": "thesis: not a run folder",
     "xrdtrain evaluate run": "the run has no test set; give one with --test NAME=PATH",
-    "xrdtrain evaluate run --test a=other.zarr": "0.04, but the run .*0.05; freeze it again",
-    "xrdtrain evaluate run --test a=embedded": "0.01, but the run .*0.05; freeze it again",
+    "xrdtrain evaluate run --test a=other.zarr": OTHER_GRID,
     "xrdtrain evaluate run --test a=thesis": "thesis",
     "xrdtrain evaluate cut --test a=set.zarr": "damaged checkpoint",
     "xrdtrain predict run nothere.xy": "nothere.xy: no such pattern",
@@ -204,8 +205,6 @@ CASES = {
     "xrdtrain predict run set.zarr --background magic": "--background magic: give auto, none or one of",
     "xrdtrain predict run set.zarr --prior nothere.csv": "--prior nothere.csv: give trained, uniform, minerals",
     "xrdtrain predict run set.zarr --prior few.npz": "few.npz: columns",
-    "xrdtrain predict run empty good.xy": "1 of 2 files were not answered",
-    "xrdtrain predict run good.xy nan.xy": "1 of 2 files were not answered",
     "xrdtrain predict run empty.xy": r"empty.xy: shape \(0, 1\)",
     "xrdtrain predict run nan.xy": "nan.xy: values that are not finite",
     "xrdtrain predict run flat.xy": "flat.xy: steps of 85 degrees 2theta lose lines",
@@ -219,7 +218,10 @@ CASES = {
     "xrdtrain report run --out empty": "empty: is a folder",
     "xrdtrain report run --out afile/o.html": "afile: File exists",
 }
-SAYS_MORE = ("xrdgen produce spool", "xrdtrain fit set.zarr --run run", "xrdtrain predict run")
+SAYS_MORE = (
+    "xrdgen produce spool", "xrdtrain fit set.zarr --run run", "xrdtrain fit set.zarr --run cut",
+    "xrdtrain evaluate cut", "xrdtrain predict run",
+)  # fmt: skip
 """Commands that may tell what they do before they find what is wrong."""
 
 
@@ -252,8 +254,8 @@ def world(real_rows: pd.DataFrame, cif_texts: list[str], tmp_path_factory: pytes
     header = np.frombuffer(json.dumps({**whole.header, "format": 99}).encode(), dtype=np.uint8)
     np.savez(path / "format99.npz", **{name: getattr(whole, name) for name in ARRAYS}, header=header)
 
-    for name, step in (("set.zarr", 0.05), ("other.zarr", 0.04)):
-        freeze_table(path / "few.parquet", path / name, SimulationSettings(grid=Grid(5.0, 90.0, step)))
+    for name, first in (("set.zarr", 5.0), ("other.zarr", 10.0)):
+        freeze_table(path / "few.parquet", path / name, SimulationSettings(grid=Grid(first, 90.0, 0.05)))
     shutil.copytree(path / "set.zarr", path / "flipped.zarr")
     victim = max((path / "flipped.zarr" / "pattern" / "c").rglob("*"), key=lambda file: file.is_file())
     content = bytearray(victim.read_bytes())
@@ -396,4 +398,17 @@ def test_a_disk_that_is_read_only(
     assert done.code == 2, done.err
     assert "Read-only file system" in done.err.splitlines()[-1]
     assert str(read_only) in done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("bad", ["empty", "nan.xy"])
+def test_good_files_are_answered_beside_bad_ones(
+    call: Any, world: Path, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    monkeypatch.chdir(world)
+    done = call("xrdtrain", "predict", "run", bad, "good.xy")
+    assert done.code == 2
+    assert "good.xy" in done.out
+    assert f"error: {bad}: " in done.err
+    assert done.err.splitlines()[-1] == "xrdtrain: error: 1 of 2 files were not answered, for the reasons above"
     assert "Traceback" not in done.err

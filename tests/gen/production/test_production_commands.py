@@ -164,6 +164,7 @@ def test_a_later_version_with_one_more_setting_goes_on(spool: Path, run_command:
     result = run_command("xrdgen", "produce", spool, "--workers", 0, "--samples", 60)
     assert result.returncode == 0, result.stderr
     content["configuration"]["sample_version"] = 0
+    content["configuration_hash"] = canonical_hash(content["configuration"])
     file.write_text(json.dumps(content))
     result = run_command("xrdgen", "produce", spool, "--workers", 0, "--samples", 70)
     assert result.returncode == 2
