@@ -30,7 +30,9 @@ def test_the_recipe_makes_the_embedded_test_set(call: Any, tmp_path: Path) -> No
     made, shipped = FixedSet.open(tmp_path / "made.zarr"), FixedSet.open(embedded_path())
     assert len(made) == len(shipped) == 402
     assert made.ids == shipped.ids
-    for field in SAMPLE_FIELDS:
+    stored = [field for field in SAMPLE_FIELDS if field.since == "0.1.0"]  # the shipped set is of that version
+    assert len(stored) == 12
+    for field in stored:
         np.testing.assert_allclose(made.samples[field.name], shipped.samples[field.name], rtol=1e-6, err_msg=field.name)
     # another kind of CPU may add in another order and round the last bit of a float16 the other way
     patterns = [data.patterns(0, 402).astype(np.float64) for data in (made, shipped)]
