@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from xrdcommon.console import emit, say
 from xrdcommon.errors import EXIT_RESUMABLE, EXIT_WRONG_INPUT, Interrupted, XrdError
 from xrdcommon.files import NO_SPACE
 from xrdcommon.options import Option, from_file, options_of
-from xrdcommon.signals import SIGNALS
+from xrdcommon.signals import ignore_signals
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """What typer raises for a wrong command line; typer exports only this child of it."""
@@ -114,13 +113,6 @@ def _parameter(one: Option) -> inspect.Parameter:
     )
 
 
-def _ignore_signals() -> None:
-    """Let the process end as it was about to, whatever signal still comes."""
-    if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-
-
 def run(app: typer.Typer, name: str) -> None:
     """Run a command-line application: wrong input becomes one line on standard error and an exit code."""
     _fill_closed_streams()
@@ -128,7 +120,8 @@ def run(app: typer.Typer, name: str) -> None:
         code = app(prog_name=name, standalone_mode=False)
         raise SystemExit(code if isinstance(code, int) else 0)
     except Interrupted as stop:
-        _ignore_signals()  # a late one must not change the exit code
+        if threading.current_thread() is threading.main_thread():
+            ignore_signals()  # a late one must not change the exit code
         say(f"{name}: {stop}")
         raise SystemExit(EXIT_RESUMABLE) from None
     except XrdError as error:
