@@ -113,6 +113,7 @@ SAMPLE_FIELDS = (
     _parameter("noise_multiplicative", "standard deviation at the maximum, grows with the intensity"),
     _parameter("range_first", "first measured 2theta, degrees; points below are 0; NaN: all were", UNKNOWN),
     _parameter("range_last", "last measured 2theta, degrees; points above are 0; NaN: all were", UNKNOWN),
+    Field("family", "<u8", (), "hash of space group and Wyckoff letters of the sites; 0: not recorded", 0, "0.2.0"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -116,6 +117,20 @@ def test_patterns_are_the_simulators_and_respect_occupancies(table: Path, tmp_pa
     np.testing.assert_allclose(mixed["composition"][[10, 18, 16]], [2.4, 1.2, 3.2], rtol=1e-6)
     full = {**MIXED, "sites": HALITE["sites"]}
     assert np.abs(simulator.pattern(crystal(MIXED), 50.0) - simulator.pattern(crystal(full), 50.0)).max() > 0.01
+
+
+def test_the_family_is_recorded_whatever_the_elements(tmp_path: Path) -> None:
+    """The first eight bytes of the SHA-256 of the Wyckoff key; 0 where the table has none."""
+    rows = [
+        {**HALITE, "wyckoff_key": "225:ab"},
+        {**MIXED, "wyckoff_key": "225:ab"},
+        {**RUTILE, "wyckoff_key": "136:af"},
+    ]
+    write_table(tmp_path / "keys.parquet", table_of([*rows, HALITE]))
+    freeze_table(tmp_path / "keys.parquet", tmp_path / "set.zarr", SHORT, sizes=2)
+    halite, rutile = (int.from_bytes(hashlib.sha256(key).digest()[:8], "little") for key in (b"225:ab", b"136:af"))
+    found = FixedSet.open(tmp_path / "set.zarr").samples["family"].tolist()
+    assert found == [halite] * 4 + [rutile] * 2 + [0] * 2
 
 
 def test_attributes_record_origin_and_carry_no_date(table: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 __all__ = ["FreezeReport", "Limits", "Rejection", "freeze_table", "rejected_path", "sample_id"]
 
 MAX_SIZES: Final = 1000
-NEEDED: Final = ["source", "id", "formula", "space_group", *CELL_COLUMNS, "sites"]
+NEEDED: Final = ["source", "id", "formula", "space_group", "wyckoff_key", *CELL_COLUMNS, "sites"]
 """Columns that go to the workers."""
 
 T = TypeVar("T")

@@ -38,6 +38,7 @@ from xrdgen.freezing.folder import Faults, take_lock
 from xrdgen.freezing.randomise import Randomisation
 from xrdgen.samples.imaging import ImperfectSimulator
 from xrdgen.samples.record import fill_record
+from xrdgen.structures.families import family_number
 from xrdgen.structures.table import crystal_of
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ def simulate_shard(task: ShardTask) -> Faults:
         if task.randomisation is not None:
             crystal = task.randomisation.apply(crystal, row)
         name = encode_ids([sample_id(str(entry["source"]), str(entry["id"]))])[0]
+        family = family_number(entry["wyckoff_key"])
         try:
             for size_number in range(first, stop):
                 identity = SampleIdentity(task.seed, 0, size_number, row)
@@ -214,6 +216,7 @@ def simulate_shard(task: ShardTask) -> Faults:
                 at = n + size_number - first
                 patterns[at] = scratch
                 fill_record(outcome["sample"][at], crystal, parameters, identity)
+                outcome["sample"][at]["family"] = family
                 outcome["id"][at] = name
         except XrdError as error:
             faults[row] = reason_of(error)

@@ -7,6 +7,7 @@ links a solid solution to its ordered parent, the second the refinements of one 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 def _given(value: Any) -> str | None:
     """Return a text value, None where the table has none."""
     return value if isinstance(value, str) and value.strip() else None
+
+
+def family_number(wyckoff_key: Any) -> int:
+    """Return the number by which records name a Wyckoff configuration, 1 to 2^64 - 1; 0 where there is none.
+
+    It is the first eight bytes of the SHA-256 of the key, the lowest first.
+    """
+    key = _given(wyckoff_key)
+    return 0 if key is None else int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") or 1
 
 
 def symmetry_keys(row: Mapping[str, Any]) -> list[str]:

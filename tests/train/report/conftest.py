@@ -39,6 +39,7 @@ def make_evaluation(n: int, skill: float, seed: int, outside: float = 0.04) -> d
     samples["density_factor"][rng.random(n) < 0.01] = np.nan
     samples["n_sites"] = 1 + rng.poisson(samples["volume"] / 120)
     samples["index"] = np.arange(n)
+    samples["family"] = 1 + labels * 8 + rng.integers(8, size=n)
     hardness = 0.25 * np.log(samples["volume"] / 500)
     scores = rng.gumbel(size=(n, len(CLASSES))) + 2.2 * (_SYSTEM[CLASSES][None] == _SYSTEM[labels][:, None])
     known = np.isin(labels, CLASSES)

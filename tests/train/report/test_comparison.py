@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from xrdcommon.errors import InputError, MissingFileError
+from xrdtrain.report.analysis import confusion
 from xrdtrain.report.comparison import run_row, write_comparison
 from xrdtrain.report.page import page_parts, render
 from xrdtrain.report.run_folder import read_run
@@ -87,6 +88,21 @@ def test_every_curve_carries_its_numbers(run: Path) -> None:
     rows = list(csv.reader(io.StringIO(tables[0])))
     found = {float(x): float(y) for series, x, y in rows[1:] if series == "synthetic"}
     assert found == pytest.approx({float(row["samples"]): row["top1"] for row in metrics}, rel=1e-6)
+
+
+def test_confusions_carry_their_numbers(run: Path) -> None:
+    content = read_run(run)
+    matrix = confusion(content.tests["amcsd"])
+    page = render(content)
+    for name, expected in (("confusion", matrix.sum()), ("system-matrix", matrix.sum())):
+        card = page[page.index(f'<figure id="{name}"') :]
+        assert 'data-save="csv"' in card[: card.index("<svg viewBox")]
+        table = re.search(r'<desc class="data">(.*?)</desc>', card, re.DOTALL)
+        assert table is not None
+        rows = list(csv.reader(io.StringIO(unescape(table[1]))))
+        assert rows[0] == ["series", "first candidate", "times"]
+        assert sum(int(times) for _, _, times in rows[1:]) == expected
+        assert all(true.startswith("true ") for true, _, _ in rows[1:])
 
 
 SAVE = """<script>

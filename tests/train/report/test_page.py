@@ -22,7 +22,8 @@ VOID = {"meta", "br", "hr", "img", "input", "link"}
 FIGURES = (
     "accuracy", "accuracy-log", "error", "loss", "gap", "speed", "waiting", "backlog", "top-k", "calibration", "recall",
     "confusion", "system-matrix", "distribution", "histogram-density_factor", "histogram-crystallite_size",
-    "histogram-volume", "histogram-n_sites", "error-volume", "error-n_sites",
+    "histogram-volume", "histogram-n_sites", "error-volume", "error-n_sites", "families", "extinction",
+    "subgroup-distance",
 )  # fmt: skip
 
 
@@ -136,6 +137,28 @@ def test_a_training_on_a_fixed_set_does_not_speak_of_synthetic(run: Path) -> Non
     assert "training set" in said
     assert "fresh synthetic" not in said
     assert "Training and test crystals" in said
+
+
+def test_families_absences_and_the_way_of_errors_are_told(run: Path) -> None:
+    import numpy as np
+    from xrdtrain.report.analysis import measures
+
+    result = measures(read_run(run).tests["amcsd"])
+    said = words(Page(render(read_run(run))).text).replace("\N{NO-BREAK SPACE}", " ")
+    for share in (result["families"]["top1"], result["families"]["top5"], result["extinction"]["within"]):
+        assert f"{100 * share:.1f} %" in said
+    assert f"each of {result['families']['n']} families counts once" in said
+    assert f"Errors are {result['subgroup_distance']['mean_of_errors']:.2f} steps away on average" in said
+    outside = result["outside_classes"]
+    assert f"Outside the classes in amcsd: {outside['n']} diffractograms of {outside['n_groups']} space groups" in said
+    path = run / "evaluation" / "amcsd.npz"
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    arrays["samples"]["family"] = 0
+    np.savez(path, **arrays)
+    said = words(Page(render(read_run(run))).text)
+    assert "Structure families: not known" in said
+    assert "counts once" not in said.replace("every Wyckoff configuration counts once", "")
 
 
 def test_another_test_set_can_be_shown(run: Path) -> None:

@@ -26,6 +26,7 @@ def final_lines(results: dict[str, Any]) -> list[str]:
             f"  chance {percent(measures['chance'])}   always group {guess['space_group']} {percent(guess['top1'])}   "
             f"calibration error {percent(measures['calibration']['ece'])}",
         ]
+        lines += _more_lines(measures)
         if "uncalibrated" in measures:
             sets = measures["candidate_sets"]["0.9"]
             lines.append(
@@ -33,6 +34,38 @@ def final_lines(results: dict[str, Any]) -> list[str]:
                 f"{percent(measures['uncalibrated']['top1'])}   sets for 90 % hold the true group in "
                 f"{percent(sets['coverage'])}, {sets['mean_size']:.1f} groups on average"
             )
+    return lines
+
+
+def _more_lines(measures: dict[str, Any]) -> list[str]:
+    """Return what families, absences and the way to the right group add."""
+    families, extinction, outside = measures["families"], measures["extinction"], measures["outside_classes"]
+    distance = measures["subgroup_distance"]
+    if families is None:
+        lines = ["  per structure family: not known (the set does not record the Wyckoff letters)"]
+    else:
+        lines = [
+            f"  per structure family ({families['n']:,}): top-1 {percent(families['top1'])} (standard error "
+            f"{percent(families['top1_error'])})   top-5 {percent(families['top5'])}   extinction group "
+            f"{percent(families['extinction_group'])}   crystal system {percent(families['crystal_system'])}"
+        ]
+    lines.append(
+        f"  within the right extinction group {percent(extinction['within'])}; where it holds several classes "
+        f"{percent(extinction['within_shared'])} of {extinction['n_right_shared']:,} (by frequency alone "
+        f"{percent(extinction['within_shared_by_frequency'])})"
+    )
+    if distance["mean_of_errors"] == distance["mean_of_errors"]:
+        lines.append(
+            f"  errors are {distance['mean_of_errors']:.2f} steps of maximal subgroups from the truth (at random "
+            f"{distance['mean_of_random_errors']:.2f}); symmetry too high by one step in "
+            f"{distance['to_supergroup']:,}, too low in {distance['to_subgroup']:,}"
+        )
+    if outside["n"]:
+        lines.append(
+            f"  outside the classes: {outside['n']:,} patterns of {outside['n_groups']} groups, crystal system "
+            f"{percent(outside['crystal_system'])}   extinction group {percent(outside['extinction_group'])}   "
+            f"probability given to the first candidate {percent(outside['probability'])}"
+        )
     return lines
 
 

@@ -96,7 +96,8 @@ def calibrated(arrays: dict[str, NDArray[Any]], calibration: Calibration) -> dic
 
 def measure(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Return all measures of one set of predictions (see `accuracy.evaluate`)."""
-    return evaluate(arrays["labels"], arrays["classes"], arrays["top"], arrays["top_probability"])
+    families = arrays["samples"]["family"]
+    return evaluate(arrays["labels"], arrays["classes"], arrays["top"], arrays["top_probability"], families)
 
 
 def write_predictions(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -28,7 +28,8 @@ _SYSTEM = accuracy.system_numbers()
 
 def measures(evaluation: Evaluation) -> dict[str, Any]:
     """Return the measures of `xrdtrain evaluate` for one set (see `accuracy.evaluate`)."""
-    return accuracy.evaluate(evaluation.labels, evaluation.classes, evaluation.top, evaluation.probability)
+    families = evaluation.samples["family"]
+    return accuracy.evaluate(evaluation.labels, evaluation.classes, evaluation.top, evaluation.probability, families)
 
 
 def group_counts(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ def top_k(tests: Sequence[Evaluation], synthetic: Evaluation | None) -> Figure:
     curves += [(Key(f"test-{place % 4}", test.name), analysis.top_k_curve(test)) for place, test in enumerate(tests)]
     longest = max(len(curve) for _, curve in curves)
     chart = Chart(
-        (0.5, longest + 0.5), (0.0, 1.0), height=320, x_label="k", y_format="percent", x_ticks=_integers(longest)
+        (0.5, longest + 0.5), (0.0, 1.0), height=320, x_label="k", y_format="percent", x_ticks=integer_ticks(longest)
     )
     for key, curve in curves:
         places = np.arange(1, len(curve) + 1)
@@ -44,7 +44,7 @@ def top_k(tests: Sequence[Evaluation], synthetic: Evaluation | None) -> Figure:
     )
 
 
-def _integers(longest: int) -> list[int]:
+def integer_ticks(longest: int) -> list[int]:
     """Return about ten whole numbers to label."""
     step = max(1, round(longest / 10))
     return sorted({1, *range(step, longest + 1, step)})
@@ -101,7 +101,7 @@ def confusion_matrix(test: Evaluation) -> Figure:
     n = len(classes)
     side, edge = 700.0, 94.0
     cell = side / n
-    chart = Chart((0, 1), (0, 1), side + edge + 10, side + edge + 10)
+    chart = Chart((0, 1), (0, 1), side + edge + 10, side + edge + 10, x_label="first candidate", y_label="times")
     systems = [crystal_system(group) for group in classes]
     for name in CRYSTAL_SYSTEMS:
         members = [place for place, system in enumerate(systems) if system == name]
@@ -123,6 +123,7 @@ def confusion_matrix(test: Evaluation) -> Figure:
             f"{group_name(classes[row])} taken for {group_name(classes[column])}: "
             f"{counts[row, column]} of {totals[row]}"
         )
+        chart.data.append(f"true {classes[row]},{classes[column]},{counts[row, column]}")
         size = max(cell, 2.0)
         chart.rect(edge + column * cell, row * cell, size, size, f"cell-{kind} o{strength}", title)
     return Figure(
@@ -140,13 +141,14 @@ def system_matrix(test: Evaluation) -> Figure:
     counts = analysis.system_confusion(test)
     totals = counts.sum(axis=1)
     cell, edge = 58.0, 96.0
-    chart = Chart((0, 1), (0, 1), edge + 7 * cell + 8, 7 * cell + 84)
+    chart = Chart((0, 1), (0, 1), edge + 7 * cell + 8, 7 * cell + 84, x_label="first candidate", y_label="times")
     for row, name in enumerate(CRYSTAL_SYSTEMS):
         chart.text(edge - 8, row * cell + cell / 2 + 4, name, "tick", "end")
         chart.text(edge + row * cell + cell / 2 + 8, 7 * cell + 14, name, "tick", "end", turn=-35)
         for column in range(7):
             share = counts[row, column] / totals[row] if totals[row] else 0.0
             kind = "right" if row == column else "wrong"
+            chart.data.append(f"true {name},{CRYSTAL_SYSTEMS[column]},{counts[row, column]}")
             x, y = edge + column * cell, row * cell
             chart.rect(x, y, cell, cell, "frame")
             if counts[row, column]:

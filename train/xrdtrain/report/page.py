@@ -16,7 +16,7 @@ from xrdcommon.files import write_bytes
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
 
-from xrdtrain.report import analysis, evaluation_figures, tables
+from xrdtrain.report import analysis, evaluation_figures, measure_figures, tables
 from xrdtrain.report.descriptor_figures import descriptor_figures
 from xrdtrain.report.examples import Example, examples, skyline
 from xrdtrain.report.figure import Figure
@@ -215,15 +215,20 @@ def render(run: RunFolder, test_name: str | None = None) -> str:
 
 def _evaluation_figures(test: Evaluation, tests: list[Evaluation], synthetic: Evaluation | None) -> dict[str, Figure]:
     """Return the figures of the evaluation by name."""
+    measures = analysis.measures(test)
+    other = None if synthetic is None else (synthetic.name, analysis.measures(synthetic))
     figures = [
         evaluation_figures.top_k(tests, synthetic),
-        evaluation_figures.calibration(test, analysis.measures(test)["calibration"]),
+        evaluation_figures.calibration(test, measures["calibration"]),
+        measure_figures.families(test.name, measures),
+        measure_figures.extinction(test.name, measures),
+        measure_figures.subgroup_distance(test.name, measures, other),
         evaluation_figures.recall(test, synthetic),
         evaluation_figures.confusion_matrix(test),
         evaluation_figures.system_matrix(test),
         evaluation_figures.distribution(test),
     ]
-    return {figure.name: figure for figure in figures}
+    return {figure.name: figure for figure in figures if figure is not None}
 
 
 def write_report(run_path: Path, out: Path | None = None, test_name: str | None = None) -> Path:
