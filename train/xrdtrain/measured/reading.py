@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,56 @@ def read_measured(path: Path, options: ReadOptions | None = None) -> MeasuredPat
 
     """
     options = options or ReadOptions()
-    return finish(read_scan(read_bytes(path), path, options), path, options)
+    content = read_bytes(path)
+    scan = read_scan(content, path, options)
+    if scan.scans > 1 and options.scan is None:
+        scan = _with_following(scan, content, path, options)
+    return finish(scan, path, options)
+
+
+MOST_PIECES = 50
+"""Scans of one file that are joined at most."""
+
+LEVEL = 1.3
+"""Ratio of the intensities where two scans meet, beyond which they were counted for different times."""
+
+
+def _with_following(scan: Scan, content: bytes, path: Path, options: ReadOptions) -> Scan:
+    """Return the scans of a file as one where each goes on where the one before it ended, else the first."""
+    if scan.scans > MOST_PIECES:
+        return scan
+    pieces = [scan]
+    for number in range(2, scan.scans + 1):
+        try:
+            piece = read_scan(content, path, replace(options, scan=number))
+        except FormatError:
+            return scan  # the remark that there are several stays
+        if not _follows(pieces[-1], piece):
+            return scan
+        pieces.append(piece)
+    remarks = tuple(remark for remark in scan.remarks if not remark.startswith("holds "))
+    return replace(
+        scan,
+        x=np.concatenate([piece.x for piece in pieces]),
+        intensity=np.concatenate([piece.intensity for piece in pieces]),
+        esd=None,
+        remarks=(*remarks, f"its {scan.scans} scans follow each other and were joined; choose one with --scan"),
+    )
+
+
+def _follows(first: Scan, second: Scan) -> bool:
+    """Return whether a scan goes on where another ended: in the next step, and on the same level."""
+    if len(first.x) < FEW or len(second.x) < FEW or first.radiation != second.radiation or first.axis != second.axis:
+        return False
+    step = float(np.median(np.diff(first.x)))
+    if not 0.0 < float(second.x[0] - first.x[-1]) <= 1.5 * step:
+        return False
+    levels = [float(np.median(values)) for values in (first.intensity[-FEW:], second.intensity[:FEW])]
+    return min(levels) > 0.0 and max(levels) <= LEVEL * min(levels) + 3.0 * max(levels) ** 0.5
+
+
+FEW = 10
+"""Points on either side of where two scans meet."""
 
 
 COARSEST = 0.5

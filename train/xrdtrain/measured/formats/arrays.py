@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import FormatError
 
+from xrdtrain.measured.emission import of_wavelengths
 from xrdtrain.measured.formats.guard import open_archive
 from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
+
+POSITIONS = {
+    "two_theta": Axis.TWO_THETA, "twotheta": Axis.TWO_THETA, "2theta": Axis.TWO_THETA, "tth": Axis.TWO_THETA,
+    "angle": Axis.TWO_THETA, "angles": Axis.TWO_THETA, "x": Axis.TWO_THETA, "q": Axis.Q, "d": Axis.D, "s": Axis.S,
+}  # fmt: skip
+"""Names of positions in a .npz file, the first that is there counts; q in 1/Å, d in Å."""
+
+NOT_READ = (ValueError, OSError, EOFError, TypeError, KeyError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile,
+            zlib.error, NotImplementedError, MemoryError, OverflowError)  # fmt: skip
+"""What NumPy raises for files that are damaged, or not its own; its header is parsed as Python."""
+
+INTENSITIES = ("intensity", "intensities", "counts", "y", "i")
 
 
 def read_npy(content: bytes, path: Path, options: ReadOptions) -> Scan:
@@ -43,10 +59,12 @@ def read_npz(content: bytes, path: Path, options: ReadOptions) -> Scan:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found: dict[str, NDArray[Any]] = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, TypeError, KeyError) as error:
+    except NOT_READ as error:
         raise FormatError(f"{path}: not a pattern ({error}); two arrays, two_theta and intensity") from error
-    x = next((found[name] for name in ("two_theta", "x") if name in found), None)
-    y = next((found[name] for name in ("intensity", "y") if name in found), None)
+    named = {name.lower(): value for name, value in found.items()}
+    said, axis = next(((name, kind) for name, kind in POSITIONS.items() if name in named), ("", Axis.TWO_THETA))
+    x = named.get(said)
+    y = next((named[name] for name in INTENSITIES if name in named), None)
     if x is None or y is None:
         raise FormatError(f"{path}: holds {', '.join(sorted(found)) or 'nothing'}; need two_theta and intensity")
     if y.ndim == 2 and x.ndim == 1:
@@ -61,7 +79,13 @@ def read_npz(content: bytes, path: Path, options: ReadOptions) -> Scan:
         y = y[number - 1]
     if x.ndim != 1 or x.shape != y.shape or not (np.isrealobj(x) and np.isrealobj(y)):
         raise FormatError(f"{path}: two_theta {x.shape} and intensity {y.shape}; need as many of both")
-    return Scan(x.astype(np.float64), y.astype(np.float64), axis=Axis.TWO_THETA, axis_from="two_theta")
+    radiation = None
+    if "wavelength" in named:
+        value = named["wavelength"]
+        if value.size != 1 or value.dtype.kind not in "iuf":
+            raise FormatError(f"{path}: wavelength {value}: must be one number in Å")
+        radiation = of_wavelengths((float(value.reshape(())),), "the file")
+    return Scan(x.astype(np.float64), y.astype(np.float64), axis=axis, axis_from=said, radiation=radiation)
 
 
 def _load(content: bytes, path: Path) -> NDArray[np.float64]:
@@ -74,7 +98,9 @@ def _load(content: bytes, path: Path) -> NDArray[np.float64]:
     try:
         if not content.startswith(b"\x93NUMPY"):
             raise ValueError("not a NumPy array file")
-        loaded: NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False).astype(np.float64)
-    except (ValueError, OSError, EOFError, TypeError) as error:
+        loaded: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        if loaded.dtype.kind not in "iufb":
+            raise ValueError(f"values of type {loaded.dtype}")
+    except NOT_READ as error:
         raise FormatError(f"{path}: not a pattern ({error}); two columns, 2theta and intensity") from error
-    return loaded
+    return loaded.astype(np.float64)

@@ -85,7 +85,8 @@ def _steps(content: bytes, path: Path, start: float, step: float, points: int, o
         note = (f"the file ends early: {there} of {points} points",)
     if there < 2:
         raise FormatError(f"{path}: ends before its first points; export it again")
-    counts = np.frombuffer(content, dtype="<f4", count=min(points, there), offset=offset).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged count is refused later, with all that are not finite
+        counts = np.frombuffer(content, dtype="<f4", count=min(points, there), offset=offset).astype(np.float64)
     x: NDArray[np.float64] = start + step * np.arange(len(counts), dtype=np.float64)
     return x, counts, note
 

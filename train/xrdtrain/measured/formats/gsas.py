@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from xrdcommon.errors import FormatError
 
 from xrdtrain.measured.emission import Radiation, of_wavelengths
@@ -36,13 +38,40 @@ def read_gsas(content: bytes, path: Path, options: ReadOptions) -> Scan:
         raise FormatError(
             f"{path}: binned by {types[index]}, a neutron time-of-flight measurement; the networks know X-rays only"
         )
-    x, intensity = library.columns(content, path, name="scan.gsas", scan=index)
+    start = list(BANK.finditer(text))[index].start()
+    first, *rows = text[start:].splitlines()
+    if first.split()[-1].upper() == "FXY":
+        x, intensity = _pairs(rows, path)
+    else:
+        x, intensity = library.columns(content, path, name="scan.gsas", scan=index)
     if words.names_neutrons(text[:2000]):
         raise FormatError(f"{path}: the header names neutrons; the networks know X-ray intensities only")
     radiation, note = _beside(path, text[:2000])
     radiation = radiation or words.radiation_in(text[:2000])
     return Scan(x, intensity, axis=Axis.TWO_THETA, axis_from="GSAS", radiation=radiation, scans=len(types),
                 remarks=remarks + note)  # fmt: skip
+
+
+def _pairs(lines: list[str], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return 2theta in degrees and intensity of FXY records, which the library does not know.
+
+    Raises:
+        FormatError: fewer than two rows, or something else than numbers in them.
+
+    """
+    rows = []
+    for line in lines:
+        words = line.split()
+        if not words or words[0] == "BANK":
+            break
+        try:
+            rows.append((float(words[0]) / 100.0, float(words[1])))  # hundredths of degrees
+        except (ValueError, IndexError) as error:
+            raise FormatError(f"{path}: '{line[:40]}' is no row of an FXY record; mend or delete it") from error
+    if len(rows) < 2:
+        raise FormatError(f"{path}: an FXY record without rows; export it again")
+    values = np.array(rows)
+    return values[:, 0], values[:, 1]
 
 
 def _beside(path: Path, header: str) -> tuple[Radiation | None, tuple[str, ...]]:

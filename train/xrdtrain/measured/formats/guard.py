@@ -126,7 +126,7 @@ def parse_xml(content: bytes, path: Path) -> ElementTree.Element:
         return builder.close()
     except _Refused as refused:
         raise FormatError(f"{path}: {refused}; instruments write none") from refused
-    except (expat.ExpatError, AssertionError) as error:
+    except (expat.ExpatError, AssertionError, LookupError, ValueError) as error:  # the last two: unknown encodings
         raise FormatError(f"{path}: not well-formed XML ({error}); the file is damaged or cut short") from error
 
 
@@ -135,16 +135,28 @@ def decode(content: bytes) -> str:
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if content.startswith(mark):
             return content.decode(encoding, errors="replace")
+    unmarked = _unmarked_utf16(content)
+    if unmarked is not None:
+        return content.decode(unmarked, errors="replace")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return content.decode("latin-1")
 
 
+def _unmarked_utf16(content: bytes) -> str | None:
+    """Return the encoding of UTF-16 without a byte order mark: plain characters, each beside a NUL; None for others."""
+    head = content[: 512 - len(content[:512]) % 2]
+    for plain, nul, encoding in ((head[::2], head[1::2], "utf-16-le"), (head[1::2], head[::2], "utf-16-be")):
+        if len(head) >= 8 and not any(nul) and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in plain):
+            return encoding
+    return None
+
+
 def looks_binary(content: bytes) -> bool:
-    """Return whether bytes are not text: NUL bytes without a UTF-16 mark, or many control characters."""
+    """Return whether bytes are not text: NUL bytes that are not those of UTF-16, or many control characters."""
     head = content[:4096]
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or _unmarked_utf16(content) is not None:
         return False
     control = sum(byte < 32 and byte not in b"\t\n\r\f\v\x1a" for byte in head)
     return b"\x00" in head or control > len(head) // 50

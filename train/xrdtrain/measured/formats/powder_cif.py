@@ -23,7 +23,10 @@ INTENSITIES = (
 )  # fmt: skip
 OTHER_POSITIONS = {"_pd_proc_d_spacing": Axis.D, "_pd_proc_recip_len_Q": Axis.Q}
 WAVELENGTHS = ("_diffrn_radiation_wavelength", "_pd_proc_wavelength", "_diffrn_radiation_wavelength_value",
-               "_cell_measurement_wavelength")  # fmt: skip
+               "_diffrn_radiation_wavelength_wavelength", "_cell_measurement_wavelength")  # fmt: skip
+CATEGORIES = ("_pd_meas", "_pd_proc", "_diffrn_radiation_wavelength", "_diffrn_radiation", "_diffrn_source",
+              "_cell_measurement")  # fmt: skip
+"""Categories whose items DDLm parts by a dot, the longer of two that begin alike first."""
 
 
 def read_powder_cif(content: bytes, path: Path, options: ReadOptions) -> Scan:
@@ -60,12 +63,19 @@ def read_powder_cif(content: bytes, path: Path, options: ReadOptions) -> Scan:
 
 def _intensities(block: gemmi.cif.Block) -> str | None:
     """Return the data name of a block's measured intensities, None where it has none."""
-    return next((name for name in INTENSITIES if len(block.find_values(name)) > 1), None)
+    return next((name for name in INTENSITIES if len(_values(block, name)) > 1), None)
+
+
+def _values(block: gemmi.cif.Block, name: str) -> list[str]:
+    """Return the values of an item under its name, or as DDLm writes it (`_pd_meas.counts_total`)."""
+    plain = list(block.find_values(name))
+    dotted = next((c + "." + name.removeprefix(c + "_") for c in CATEGORIES if name.startswith(c + "_")), None)
+    return plain if plain or dotted is None else list(block.find_values(dotted))
 
 
 def _numbers(block: gemmi.cif.Block, name: str) -> NDArray[np.float64]:
     """Return the values of a looped item, NaN where none is given; uncertainties in brackets are dropped."""
-    return np.array([gemmi.cif.as_number(value) for value in block.find_values(name)], dtype=np.float64)
+    return np.array([gemmi.cif.as_number(value) for value in _values(block, name)], dtype=np.float64)
 
 
 def _by_names(block: gemmi.cif.Block, path: Path) -> tuple[NDArray[np.float64], Axis, NDArray[np.float64]]:
@@ -83,7 +93,7 @@ def _by_names(block: gemmi.cif.Block, path: Path) -> tuple[NDArray[np.float64], 
             keep = np.isfinite(x) & np.isfinite(intensity)
             return x[keep], OTHER_POSITIONS.get(angle, Axis.TWO_THETA), intensity[keep]
     for prefix in RANGES:
-        values = [gemmi.cif.as_number(block.find_value(prefix + end) or "?") for end in ("min", "max", "inc")]
+        values = [gemmi.cif.as_number((_values(block, prefix + end) or ["?"])[0]) for end in ("min", "max", "inc")]
         if all(np.isfinite(values)):
             first, last, step = values
             if abs((last - first) / step + 1 - len(intensity)) < 1.5:
@@ -103,18 +113,18 @@ def _radiation(blocks: list[gemmi.cif.Block], path: Path) -> Radiation | None:
         said = " ".join(
             value
             for name in ("_diffrn_radiation_probe", "_diffrn_radiation_type", "_diffrn_source")
-            for value in block.find_values(name)
+            for value in _values(block, name)
         )
         if words.names_neutrons(said):
             raise FormatError(f"{path}: the radiation is neutrons; the networks know X-ray intensities only")
     for block in blocks:
         for name in WAVELENGTHS:
-            numbers = [gemmi.cif.as_number(value) for value in block.find_values(name)]
+            numbers = [gemmi.cif.as_number(value) for value in _values(block, name)]
             values = tuple(value for value in numbers if np.isfinite(value) and value > 0.0)
             if values:
                 return of_wavelengths(values, f"{name} in the file")
     for block in blocks:
-        kind = " ".join(gemmi.cif.as_string(value) for value in block.find_values("_diffrn_radiation_type"))
+        kind = " ".join(gemmi.cif.as_string(value) for value in _values(block, "_diffrn_radiation_type"))
         named = words.radiation_in(kind.replace("\\a", "alpha"), "_diffrn_radiation_type in the file")
         if named is not None:
             return named

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from xrdcommon.errors import FormatError
+from xrdcommon.errors import FormatError, InputError
 
 from xrdtrain.measured.formats import library
 from xrdtrain.measured.formats.arrays import read_npy, read_npz
@@ -18,12 +19,14 @@ from xrdtrain.measured.formats.powder_cif import read_powder_cif
 from xrdtrain.measured.formats.rigaku import read_ras, read_rasx
 from xrdtrain.measured.formats.text import read_text
 from xrdtrain.measured.formats.uxd import read_uxd
+from xrdtrain.measured.formats.words import axis_of_name
 from xrdtrain.measured.formats.xrdml import read_xrdml
 from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
 
 SUFFIXES = (
     ".xy", ".xye", ".csv", ".txt", ".dat", ".prn", ".asc", ".xrdml", ".raw", ".brml", ".uxd", ".ras", ".rasx",
     ".gsas", ".gsa", ".gda", ".fxye", ".gs", ".xra", ".chi", ".cif", ".npy", ".npz", ".tsv", ".int",
+    ".xdd", ".xyd",
 )  # fmt: skip
 """Names by which a folder's patterns are found."""
 
@@ -41,6 +44,14 @@ FOREIGN = {
     b"\x89HDF": "an HDF5 file",
 }
 
+OFFICE = {
+    "xl/workbook.xml": "an Excel workbook",
+    "word/document.xml": "a Word document",
+    "ppt/presentation.xml": "a PowerPoint presentation",
+    "content.xml": "an OpenDocument file",
+}
+"""Members by which zipped documents are told."""
+
 Reader = Callable[[bytes, Path, ReadOptions], Scan]
 
 
@@ -51,7 +62,12 @@ def read_scan(content: bytes, path: Path, options: ReadOptions) -> Scan:
         FormatError: unknown, damaged, or not a powder pattern of X-rays.
 
     """
-    return _reader(content, path)(content, path, options)
+    try:
+        return _reader(content, path)(content, path, options)
+    except InputError as error:
+        if str(path) in str(error) or isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{path}: {error}") from error  # a value in it that cannot be, such as a wavelength of 5.5 Å
 
 
 def _reader(content: bytes, path: Path) -> Reader:
@@ -98,8 +114,10 @@ def _reader(content: bytes, path: Path) -> Reader:
 def read_chi(content: bytes, path: Path, options: ReadOptions) -> Scan:
     """Read a FIT2D .chi file: four lines of header, the second names the axis."""
     lines = decode(content).splitlines()
-    if len(lines) > 1 and "theta" not in lines[1].lower():
-        return read_text(content, path, options)  # its second line decides what the axis is
+    axis, certain = axis_of_name(lines[1].strip()) if len(lines) > 1 else (None, False)
+    if axis is not Axis.TWO_THETA:
+        scan = read_text(content, path, replace(options, axis=options.axis or (axis if certain else None)))
+        return scan if not certain or options.axis is not None else replace(scan, axis=axis, axis_from=lines[1].strip())
     x, intensity = library.columns(content, path)
     return Scan(x, intensity, axis=Axis.TWO_THETA, axis_from=lines[1].strip())
 
@@ -118,4 +136,7 @@ def _zipped(content: bytes, path: Path) -> Reader:
         return read_rasx
     if names and all(name.endswith(".npy") for name in names):
         return read_npz
+    for name, what in OFFICE.items():
+        if name in names:
+            raise FormatError(f"{path}: {what}, no pattern; save the one table in it as .csv")
     raise FormatError(f"{path}: an archive without a scan of BRML or RASX; unpack it and name the patterns in it")

@@ -31,7 +31,9 @@ def read_ras(content: bytes, path: Path, options: ReadOptions) -> Scan:
     parts = [part for part in parts if "*RAS_INT_START" in part]
     index, remarks = choose(len(parts), options, path)
     keys = dict(_KEY.findall(parts[index]))
-    remarks += check_axis(keys.get("MEAS_SCAN_AXIS_X_INTERNAL") or keys.get("MEAS_SCAN_AXIS_X", ""), path)
+    shown, internal = (keys.get(name, "") for name in ("MEAS_SCAN_AXIS_X", "MEAS_SCAN_AXIS_X_INTERNAL"))
+    said = check_axis(shown, path)  # either may be the one that is known
+    remarks += check_axis(internal, path) and said if shown and internal else check_axis(shown or internal, path)
     try:
         x, intensity = library.columns(content, path, name="scan.ras", scan=index)
     except FormatError:

@@ -20,6 +20,7 @@ TWO_THETA_AXES = frozenset(
 
 OTHER_AXES = {
     "omega": "a rocking curve (omega scan), as of films and single crystals",
+    "thetas": "a rocking curve (the tube's arm alone moves)",
     "theta": "a rocking curve (theta scan at a fixed detector)",
     "rockingcurve": "a rocking curve",
     "thetascan": "a rocking curve",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from xrdcommon.errors import FormatError
@@ -17,6 +18,9 @@ SAMPLE = 400
 """Lines by which separators are recognised."""
 
 LEAST_ROWS = 2
+LEAST_SCAN = 10
+"""Rows that make a block a scan of its own."""
+
 _NUMBERLIKE = re.compile(r'^\s*"?[+-]?(\d|[.,]\d)')
 
 
@@ -29,7 +33,10 @@ class Dialect:
 
     def words(self, line: str) -> list[str]:
         """Return the cells of a line, empty ones at its end dropped."""
-        cells = line.split(self.separator)
+        if self.separator is not None and '"' in line and len(line) <= LONGEST_QUOTED:
+            cells = re.split(self.separator + r'(?=(?:[^"]*"[^"]*")*[^"]*$)', line)  # not inside quotes
+        else:
+            cells = line.split(self.separator)
         cells = [cell.strip().strip('"').strip() for cell in cells]
         while cells and not cells[-1]:
             cells.pop()
@@ -37,6 +44,8 @@ class Dialect:
 
     def number(self, cell: str) -> float | None:
         """Return a cell's number, None where it is none."""
+        if self.separator is not None and len(cell) > 4 and not cell.isdigit():
+            cell = self._ungrouped(cell)
         if "_" in cell or (self.decimal == "," and "." in cell):
             return None
         text = cell.replace(",", ".") if self.decimal == "," else cell
@@ -49,9 +58,19 @@ class Dialect:
         except ValueError:
             return None
 
+    def _ungrouped(self, cell: str) -> str:
+        """Return a cell without the marks between its thousands, where it has any: 57 300, 57'300, 57.300,5."""
+        marks, tail = (r"[. \u00a0\u202f'\u2019]", r"(,\d+)?") if self.decimal == "," else (
+            r"[ \u00a0\u202f'\u2019]", r"(\.\d+)?")  # fmt: skip
+        return re.sub(marks, "", cell) if re.fullmatch(rf"[+-]?\d{{1,3}}({marks}\d{{3}})+{tail}", cell) else cell
+
     def row(self, line: str) -> list[float] | None:
-        """Return the numbers of a line, None where a cell is not a number or none is there."""
-        values = [self.number(cell) for cell in self.words(line)]
+        """Return the numbers of a line, None where a cell is not a number or none is there.
+
+        What follows a comment mark behind the numbers is left out.
+        """
+        cells = self.words(line.split("#")[0].split("!")[0] if "#" in line or "!" in line else line)
+        values = [self.number(cell) for cell in cells]
         numbers = [value for value in values if value is not None]
         return numbers if numbers and len(numbers) == len(values) else None
 
@@ -63,7 +82,12 @@ DIALECTS = (
     Dialect(";", ","),
     Dialect("\t", ","),
     Dialect(None, ","),
+    Dialect(",", ","),
 )
+"""Of two that read as many rows the first is taken; the last needs quotes around its numbers."""
+
+LONGEST_QUOTED = 4096
+"""Characters of a line in which quotes are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +174,61 @@ def _refuse(path: Path, number: int, line: str) -> None:
         f"{path}: line {number}: '{line[:40]}' is no row of numbers, a value is missing or damaged; "
         "write the value or delete the line"
     )
+
+
+SAME_STEP = 1.5
+"""Steps between the last angle of a block and the first of the next that are still one step on."""
+
+
+def _goes_on(first: Block, second: Block) -> bool:
+    """Return whether a block is the next piece of a scan that a comment interrupts."""
+    if len(first.rows) < LEAST_ROWS or len(first.rows[-1]) != len(second.rows[0]) or len(first.rows[-1]) < 2:
+        return False
+    for column in range(2):  # the first may count the points
+        before, last, following = first.rows[-2][column], first.rows[-1][column], second.rows[0][column]
+        if not 0.0 < following - last <= SAME_STEP * (last - before):
+            return False
+        if last - before != 1.0:
+            return True
+    return True
+
+
+def _restarts(block: Block) -> list[int]:
+    """Return the rows of a block at which its first column begins again where it began, as scans do."""
+    x = [row[0] for row in block.rows]
+    if len(x) < 2 * LEAST_ROWS or x[1] <= x[0]:
+        return []
+    near = 10.0 * (x[1] - x[0])
+    return [i for i in range(1, len(x)) if x[i] < x[i - 1] and abs(x[i] - x[0]) <= near]
+
+
+def scans_of(found: list[Block]) -> list[Block]:
+    """Return blocks as scans: pieces that comments part are joined, scans that nothing parts are parted.
+
+    Args:
+        found: blocks as they stand in the file.
+
+    """
+    joined: list[Block] = []
+    for block in found:
+        only_comments = all(line.lstrip().startswith(COMMENTS) for line in block.before)
+        if joined and only_comments and _goes_on(joined[-1], block):
+            last = joined[-1]
+            joined[-1] = Block(last.rows + block.rows, last.lines + block.lines, last.before, block.short_end)
+        else:
+            joined.append(block)
+    parted: list[Block] = []
+    for block in joined:
+        starts = [0, *_restarts(block), len(block.rows)]
+        pieces = [slice(first, last) for first, last in pairwise(starts)]
+        if len(pieces) > 1 and min(piece.stop - piece.start for piece in pieces) < LEAST_SCAN:
+            pieces = [slice(0, len(block.rows))]  # a few angles out of order are no scans
+        parted += [
+            Block(block.rows[piece], block.lines[piece], block.before,
+                  block.short_end if piece is pieces[-1] else "")
+            for piece in pieces
+        ]  # fmt: skip
+    return parted
 
 
 def even(block: Block, path: Path, lines_of_file: list[str]) -> tuple[Block, int]:

@@ -14,11 +14,8 @@ from xrdcommon.errors import FormatError
 
 from xrdtrain.measured.formats import words
 from xrdtrain.measured.formats.guard import decode
-from xrdtrain.measured.formats.table import Block, Dialect, blocks, even, recognise_dialect
+from xrdtrain.measured.formats.table import LEAST_SCAN, Block, Dialect, blocks, even, recognise_dialect, scans_of
 from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
-
-LEAST_SCAN = 10
-"""Rows that make a block a scan of its own."""
 
 LONGEST_NAME = 32
 """Characters; longer cells are sentences, not names of columns."""
@@ -52,6 +49,7 @@ def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
     stepped = _stepped(found, lines, dialect)
     if stepped is not None:
         return Scan(*stepped, radiation=words.radiation_in(text), axis=Axis.TWO_THETA, axis_from="start and step")
+    found = scans_of(found)
     scans = [block for block in found if len(block.rows) >= LEAST_SCAN] or [max(found, key=lambda b: len(b.rows))]
     chosen = _choose(scans, options, path)
     above = [line for block in found[: found.index(chosen) + 1] for line in block.before]
@@ -143,6 +141,13 @@ def _columns(
     radiation = words.radiation_in(text)
     if columns == 1:
         return Scan(np.empty(0), values[:, 0], radiation=radiation, scans=n_scans, remarks=tuple(remarks))
+    if dialect.separator == "," and columns > 2 and (np.diff(values[:, 0]) == 0).any():
+        cells = [lines[line - 1].strip() for line in block.lines]
+        if all(re.fullmatch(r"\d+(,\d+){2,3}", cell) for cell in cells):
+            raise FormatError(
+                f"{path}: '{cells[0][:40]}': decimal commas and commas between the columns; export it with points, or "
+                "with semicolons between the columns"
+            )
     names = _names(before, columns, dialect)
     axis: Axis | None = None
     certain, said = False, ""
@@ -171,6 +176,8 @@ def _columns(
         hint = words.doubtful_axis(before)
         if hint is not None:
             axis, said = hint
+    if axis is None and options.axis is None and not names:
+        _refuse_other(before, columns, path, dialect)
     if axis is not None and not certain and axis is not Axis.TWO_THETA and options.axis is None:
         raise FormatError(
             f"{path}: '{said[:60]}' hints that the axis is {axis.value}, not 2theta in degrees; "
@@ -187,6 +194,25 @@ def _columns(
     return Scan(
         values[:, at], values[:, intensity_at], esd, axis, said, radiation, n_scans, tuple(remarks)
     )  # fmt: skip
+
+
+def _refuse_other(before: list[str], columns: int, path: Path, dialect: Dialect) -> None:
+    """Refuse columns whose names say that they are something else: spectra, times, other motors.
+
+    Raises:
+        FormatError: they do.
+
+    """
+    for line in before[-2:]:
+        cells = dialect.words(line) if dialect.separator else re.split(r"\t|\s{2,}|[,;]|\s(?![(\[])", line.strip())
+        cells = [cell for cell in cells if cell.strip("#!'%;*@ ")]
+        named = len(cells) == columns and not any(dialect.number(cell) is not None for cell in cells)
+        other = words.other_axis(cells[0]) if named else None
+        if other is not None:
+            raise FormatError(
+                f"{path}: its first column is named '{other}', which is no scattering angle; give 2theta and "
+                "intensity, or say what the column is with --axis"
+            )
 
 
 def _counts_points(column: NDArray[np.float64]) -> bool:

@@ -15,17 +15,18 @@ _WAVELENGTH = re.compile(
 _K_ALPHA_NUMBER = re.compile(
     rf"k[\s_-]*(?:alpha|α)[\s_-]*([12])[^\d\n]{{0,24}}{_NUMBER}\s*(nm|pm|å|a\b|ang)?", re.IGNORECASE
 )
-_ENERGY = re.compile(rf"energy[^\d\n]{{0,20}}{_NUMBER}\s*kev", re.IGNORECASE)
+_ENERGY = re.compile(rf"energy[^\d\n]{{0,20}}?(?:(k)?ev\W{{0,6}}{_NUMBER}|{_NUMBER}\s*(k)?ev)", re.IGNORECASE)
 _SYMBOLS = "|".join(anodes())
 _LINE = re.compile(rf"\b({_SYMBOLS})[\s_-]*K[\s_-]*(?:alpha|α|a)[\s_-]*([12])?(?![\d.])", re.IGNORECASE)
+_METALS = {"copper": "Cu", "cobalt": "Co", "molybdenum": "Mo", "chromium": "Cr", "iron": "Fe", "silver": "Ag"}
 _ANODE = re.compile(rf"(?:anode|target|tube|radiation|source)[^A-Za-z\n]{{0,12}}(?:material|name|element)?"
-                    rf"[^A-Za-z\n]{{0,12}}\b({_SYMBOLS})\b", re.IGNORECASE)  # fmt: skip
+                    rf"[^A-Za-z\n]{{0,12}}\b({_SYMBOLS}|{'|'.join(_METALS)})\b", re.IGNORECASE)  # fmt: skip
 _NEUTRON = re.compile(r"\bneutrons?\b|time[\s-]*of[\s-]*flight|\btof\b", re.IGNORECASE)
 _THETA = r"(?:theta|th|tht)\b"
 _TWO_THETA = re.compile(rf"(?:2|two)[\s_*·.\-]*(?:{_THETA}|theta)|\bt+theta|\btth\b|\b2th", re.IGNORECASE)
 _COUPLED = re.compile(r"(?:(?:2|two)[\s_*-]*)?theta[\s]*[/\-:][\s]*(?:(?:2|two)[\s_*-]*)?theta", re.IGNORECASE)
-_ONLY_THETA = re.compile(r"^[\W_]*(?:theta|th)\b(?!\s*[:=/\-])|not\s+(?:2|two)[\s_-]*theta", re.IGNORECASE)
-_Q = re.compile(r"^[\W_]*q\b|^[\W_]*q[\s_(\[/]|scattering vector|momentum transfer", re.IGNORECASE)
+_ONLY_THETA = re.compile(r"^[\W_]*(?:theta|th)\b(?!\s*[:=\-]|\s*/\s*[2t])|not\s+(?:2|two)[\s_-]*theta", re.IGNORECASE)
+_Q = re.compile(r"^[\W_]*q\b|^[\W_]*q(?:nm|inv)|^[\W_]*q[\s_(\[/]|scattering vector|momentum transfer", re.IGNORECASE)
 _D = re.compile(r"^[\W_]*d[\s_-]*(?:spacing|space|value|hkl|\(|\[|/|å|$)|^[\W_]*d\b", re.IGNORECASE)
 _S = re.compile(r"sin\s*\(?\s*theta\s*\)?\s*/\s*lambda", re.IGNORECASE)
 _RADIANS = re.compile(r"\brad(?:ians?)?\b", re.IGNORECASE)
@@ -33,6 +34,11 @@ _CENTI = re.compile(r"centi|0\.01\s*deg|1/100", re.IGNORECASE)
 _NANOMETRES = re.compile(r"nm", re.IGNORECASE)
 _ANGSTROMS = re.compile(r"å|ang|\ba\b|a\^?-1|/a", re.IGNORECASE)
 _ANGLE = re.compile(r"\bangle|\bpos(?:ition)?\b|degree", re.IGNORECASE)
+_OTHER = re.compile(
+    r"(?:omega|phi|chi|psi|energy|time|channel|pixel|wave ?number|raman(?: shift)?|wave ?length|temperature|frequency|"
+    r"binding energy|retention|m/z|1/d|radius|r)\b(?![ /-]*2 ?theta)",
+    re.IGNORECASE,
+)
 _SCALE = {"nm": 10.0, "pm": 0.01}
 INTENSITY = re.compile(
     r"^[\W_]*(?:i|y|int|intensity|intensities|counts?|cps|iobs|yobs|y_?obs|net|signal|i\(.*\))(?:\b|_|$)|counts|intensit",
@@ -60,7 +66,7 @@ def _angstroms(number: str, unit: str | None) -> float | None:
 def radiation_in(text: str, source: str = "the file") -> Radiation | None:
     """Return the radiation that a header names, None where it names none."""
     named = _LINE.search(text) or _ANODE.search(text)
-    anode = None if named is None else named[1].capitalize()
+    anode = None if named is None else _METALS.get(named[1].lower(), named[1].capitalize())
     first: dict[str, float] = {}
     for match in _K_ALPHA_NUMBER.finditer(text):
         value = _angstroms(match[2], match[3])
@@ -74,7 +80,8 @@ def radiation_in(text: str, source: str = "the file") -> Radiation | None:
             return of_wavelengths((value,), source, anode)
     energy = _ENERGY.search(text)
     if energy is not None:
-        value = HC / float(energy[1].replace(",", "."))
+        number = float((energy[2] or energy[3]).replace(",", "."))
+        value = HC / max(number if energy[1] or energy[4] else number / 1000.0, 1e-9)
         if SHORTEST <= value <= LONGEST:
             return of_wavelengths((value,), source)
     if anode is None:
@@ -87,7 +94,7 @@ def radiation_in(text: str, source: str = "the file") -> Radiation | None:
 
 def axis_of_name(name: str) -> tuple[Axis | None, bool]:
     """Return what a column's name says it is, and whether that is beyond doubt (else it is to be asked)."""
-    name = plain(name)
+    name = plain(name).replace("_", " ")
     if _S.search(name):
         return Axis.S, True
     if _TWO_THETA.search(name):
@@ -105,6 +112,12 @@ def axis_of_name(name: str) -> tuple[Axis | None, bool]:
     if _RADIANS.search(name):
         return Axis.RADIANS, False
     return (Axis.TWO_THETA, True) if _ANGLE.search(name) else (None, False)
+
+
+def other_axis(name: str) -> str | None:
+    """Return what a column's name says that no pattern can be made of: a spectrum, another motor; None for others."""
+    match = _OTHER.match(plain(name).replace("_", " ").strip("#!'\"%;*@ "))
+    return None if match is None else match[0].strip()
 
 
 def doubtful_axis(lines: list[str]) -> tuple[Axis, str] | None:
