@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -21,6 +20,7 @@ from rich.progress import (
 )
 
 from xrdcommon.errors import InputError
+from xrdcommon.json_values import json_ready
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two progress lines where the output is not a terminal."""
@@ -49,20 +49,9 @@ def emit(text: str) -> None:
     sys.stdout.flush()
 
 
-def _json_ready(value: Any) -> Any:
-    """Replace NaN and infinities by null: JSON has neither."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _json_ready(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_ready(item) for item in value]
-    return value
-
-
 def emit_json(value: Any) -> None:
     """Print one JSON value on standard output; numbers that are not finite become null."""
-    emit(json.dumps(_json_ready(value), allow_nan=False))
+    emit(json.dumps(json_ready(value), allow_nan=False))
 
 
 class Advance(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import signal
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from xrdgen.structures.table import read_table, write_table
@@ -82,6 +84,43 @@ def test_networks_and_their_sources_meet_on_the_same_classes(
     assert all(found == classes[0] for found in classes)
     with (tmp_path / "study" / "curve.csv").open(newline="") as stream:
         assert {row["arm"] for row in csv.DictReader(stream)} == {row["arm"] for row in rows}
+
+
+def test_a_study_measures_its_networks_on_measured_patterns(run_command: Any, structures: Path, tmp_path: Path) -> None:
+    """Two arms of the study of imperfections, on a file of patterns as instruments have them."""
+    two_theta = np.arange(12.0, 48.0, 0.05)
+    rng = np.random.default_rng(5)
+    patterns = np.array([_lines(two_theta, rng.uniform(15.0, 45.0, 12)) for _ in range(9)])
+    labels = np.array([14, 62, 166, 225, 14, 62, 166, 225, 230])
+    np.savez(tmp_path / "field.npz", two_theta=two_theta, intensity=patterns, sg=labels)
+    text = (resources.files("xrdtrain.experiments") / "measured-study.toml").read_text()
+    arms = text.split("\n[[arm]]")
+    (tmp_path / "two.toml").write_text("\n[[arm]]".join([arms[0], arms[1], arms[4]]))
+    done = run_command(
+        "xrdtrain", "study", "two.toml", "--out", "study", "--set", f"structures={structures}", *SMALL,
+        "--set", "rruff=field.npz", "--seeds", 1, "--json",
+        cwd=tmp_path, timeout=600.0,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(done.stdout)
+    assert [(row["arm"], row["test"]) for row in rows] == [
+        (arm, test) for arm in ("pure", "measured") for test in ("pure", "simulated", "rruff")
+    ]
+    for row in rows:
+        if row["test"] == "rruff":
+            assert (row["n"], row["n_outside_classes"]) == (9, 1)
+            assert 0.0 <= row["top1"] <= row["top5"] <= row["top10"] < 1.0  # group 230 is no class: never right
+    again = run_command(
+        "xrdtrain", "evaluate", "study/runs/pure-0", "--test", "rruff=field.npz", "--background", "none",
+        "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert json.loads(again.stdout)["rruff"]["top1_all"] == rows[2]["top1"]
+
+
+def _lines(two_theta: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return a pattern of narrow lines."""
+    heights = np.linspace(1000.0, 100.0, len(centres))
+    return np.exp(-(((two_theta[:, None] - centres) / 0.1) ** 2)) @ heights
 
 
 EXPERIMENT = """

@@ -14,10 +14,10 @@ import pytest
 import torch
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import write_json
+from xrdcommon.json_values import json_ready
 from xrdtrain.evaluation.evaluate import evaluate_run
 from xrdtrain.fitting.fit import fit
 from xrdtrain.fitting.request import FitRequest
-from xrdtrain.fitting.training_log import finite
 from xrdtrain.inference.answer import Answerer
 from xrdtrain.inference.bundle import read_bundle, save_bundle
 from xrdtrain.inference.calibration import Calibration
@@ -107,7 +107,7 @@ def test_a_bundle_is_used_as_a_run(
         np.testing.assert_allclose(found, expected, atol=1e-7)
         np.testing.assert_array_equal(far, there)
     expected = evaluate_run(tmp_path / "run", [f"real={data}"])
-    assert finite(evaluate_run(file, [f"real={data}"])) == finite(expected)
+    assert json_ready(evaluate_run(file, [f"real={data}"])) == json_ready(expected)
     fit(
         FitRequest(
             source=data, run=tmp_path / "tuned", model="patch-resnet", tests=("none",), samples=32, batch=32,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from xrdcommon.errors import InputError, SpoolError
+from xrdcommon.processes import exists
 from xrdcommon.shards.format import ShardName
 from xrdcommon.spool.backlog import claim_folders, names_in
 from xrdcommon.spool.consumer import Consumer
@@ -294,7 +295,7 @@ def _half_way(folder: Path) -> Iterator[tuple[Path, tuple[int, int] | None]]:
     """Yield temporary files whose maker is no process of this machine, and what shows a change."""
     for path in sorted(folder.iterdir()):
         match = _TEMPORARY.fullmatch(path.name)
-        if match is not None and not Path(f"/proc/{match[1]}").exists():
+        if match is not None and not exists(int(match[1])):
             yield path, _state(path)
 
 

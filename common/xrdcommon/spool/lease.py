@@ -19,6 +19,7 @@ from typing import Any
 from xrdcommon import console
 from xrdcommon.errors import FormatError, MissingFileError, SpoolError
 from xrdcommon.files import read_json
+from xrdcommon.processes import start_of
 from xrdcommon.spool.journal import create_once
 from xrdcommon.spool.layout import EDITED
 
@@ -137,7 +138,7 @@ def observe(owner: Path) -> State:
     try:
         if holder["machine"] != _machine():
             return State.ELSEWHERE
-        return State.ALIVE if _started(int(holder["pid"])) == holder["started"] else State.DEAD
+        return State.ALIVE if start_of(int(holder["pid"])) == holder["started"] else State.DEAD
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{folder / f'{epoch:06d}.json'}: does not name an owner ({error!r}); {EDITED}") from error
 
@@ -245,7 +246,7 @@ def _myself() -> dict[str, Any]:
         "host": socket.gethostname(),
         "machine": _machine(),
         "pid": os.getpid(),
-        "started": _started(os.getpid()),
+        "started": start_of(os.getpid()),
         "unix_time": time.time(),
     }
 
@@ -257,12 +258,3 @@ def _machine() -> str:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         parts.append(os.readlink("/proc/self/ns/pid"))
     return " ".join(parts)
-
-
-def _started(pid: int) -> str | None:
-    """Return when a process of this machine started, None where it is gone (or dead and not yet reaped)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else fields[19]

@@ -64,14 +64,14 @@ def worker(
         xrdgen worker /scratch/spool --workers 64
     """
     from xrdcommon.errors import InputError
+    from xrdcommon.processes import usable_cores
     from xrdcommon.spool.spool import Spool
 
     from xrdgen.production.joined.joining import join
-    from xrdgen.production.produce import cores
 
     if not 0.0 <= wait < float("inf"):
         raise InputError(f"--wait {wait}: must be a number of seconds, 0 or more")
-    join(Spool.open(_path(spool)), cores() if workers is None else workers, scheduler_file, wait)
+    join(Spool.open(_path(spool)), usable_cores() if workers is None else workers, scheduler_file, wait)
 
 
 def status(

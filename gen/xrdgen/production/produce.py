@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted, MissingFileError, SpoolError
 from xrdcommon.files import sha256_file
 from xrdcommon.grid import Grid
+from xrdcommon.processes import usable_cores
 from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.space_groups import parse_groups
 from xrdcommon.spool.backlog import Watermarks
@@ -175,11 +175,6 @@ def _check_seed(asked: Asked) -> None:
         raise InputError(f"seed {asked.seed}: must be 0 to 2^64 - 1")
 
 
-def cores() -> int:
-    """Return the cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def check_amounts(workers: int | None, samples: int | None) -> None:
     """Refuse impossible numbers, before a new spool is made for them.
 
@@ -286,8 +281,8 @@ def run_stream(
 
 def local_workers(spool: Spool, workers: int | None) -> int:
     """Return how many of the workers asked for have a core here; say where the others may come from."""
-    wanted = cores() if workers is None else workers
-    started = min(wanted, cores())
+    wanted = usable_cores() if workers is None else workers
+    started = min(wanted, usable_cores())
     if started < wanted:
         console.say(
             f"{wanted} workers asked for, {started} cores here: {started} local processes are started; "

@@ -6,13 +6,14 @@ from dataclasses import fields
 from pathlib import Path
 
 from xrdcommon import console
+from xrdcommon.processes import usable_cores
 
 from xrdgen.production.cluster.rendezvous import read_address
 from xrdgen.production.cluster.slurm import estimate, submission
 from xrdgen.production.coordinator import check_watermark
 from xrdgen.production.joined.election import produce_joined
 from xrdgen.production.options import EVERYWHERE, LOCAL, ProduceOptions, SampleOptions
-from xrdgen.production.produce import Asked, check_asked, cores, open_spool, produce
+from xrdgen.production.produce import Asked, check_asked, open_spool, produce
 
 
 def start(path: Path, options: ProduceOptions) -> str | None:
@@ -36,7 +37,7 @@ def start(path: Path, options: ProduceOptions) -> str | None:
         read_address(options.scheduler_file)
     check_watermark(*check_asked(path, asked), marks)
     if options.submits:
-        submitted = submission(path, cores() if options.workers is None else options.workers, options)
+        submitted = submission(path, usable_cores() if options.workers is None else options.workers, options)
         submitted.check(needed=options.submit and not options.dry_run)
         console.say(estimate(path, submitted, options))
         if options.dry_run:

@@ -162,6 +162,19 @@ def test_values_reach_the_commands(tmp_path: Path) -> None:
     assert tasks[1].command.count("--test") == 2
 
 
+def test_arms_take_turns_and_measured_patterns_follow_their_training() -> None:
+    """A study that is stopped early has compared all arms; a measurement stands behind its own training."""
+    one = {**content()["arm"][0], "seeds": [0, 1], "measured": ["more? field={more}"], "evaluate": "--background none"}
+    two = {**content()["arm"][0], "name": "two"}
+    experiment = parse("mine", content(arm=[one, two], step=[]), "mine.toml")
+    assert [task.name for task in plan(experiment, experiment.resolve({}, 1.0), 1).tasks] == ["one-0", "two-0", "one-1"]
+    tasks = plan(experiment, experiment.resolve({"more": "field.npz"}, 1.0), 1).tasks
+    assert [task.name for task in tasks] == ["one-0", "one-0-measured", "two-0", "one-1", "one-1-measured"]
+    words = ("xrdtrain", "evaluate", "runs/one-0", "--background", "none", "--test", "field=field.npz")
+    assert tasks[1].command == words
+    assert (tasks[1].after, tasks[1].makes) == ("one-0", "runs/one-0/evaluation/measured/field.json")
+
+
 def test_steps_without_their_value_are_left_out_and_needed_ones_asked_for() -> None:
     step = {"name": "other", "run": "xrdgen freeze {more} --out other.zarr", "makes": "other.zarr", "when": "more"}
     experiment = parse("mine", content(step=[step]), "mine.toml")

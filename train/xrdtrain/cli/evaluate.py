@@ -30,7 +30,8 @@ def evaluate(
 ) -> None:
     """Measure a run on test sets: top-1 to top-20, per group and crystal system, extinction groups, calibration.
 
-    The predictions are written to RUN/evaluation/NAME.npz, those of measured patterns to RUN/evaluation/measured. For
+    The predictions are written to RUN/evaluation/NAME.npz, those of measured patterns to RUN/evaluation/measured,
+    with their measures. For
     measured patterns the accuracies over all of them stand beside those of the static list of mineral groups.
 
     \b
@@ -41,13 +42,12 @@ def evaluate(
     from xrdtrain.evaluation.evaluate import evaluate_run
     from xrdtrain.evaluation.measured_pass import measured_lines
     from xrdtrain.evaluation.summary import final_lines, system_lines
-    from xrdtrain.fitting.training_log import finite
 
     results = evaluate_run(
         run, None if not test else tuple(test), backgrounds=tuple(background or ("auto",)), prior=prior
     )
     if as_json:
-        console.emit_json(finite(results))
+        console.emit_json(results)
         return
     for name, measures in results.items():
         of_measured = measured_lines(name, measures) if "static_list_of_minerals" in measures else []

@@ -8,6 +8,8 @@ from typing import Any
 
 from xrdcommon import console
 from xrdcommon.errors import InputError
+from xrdcommon.files import write_json
+from xrdcommon.json_values import json_ready
 
 from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation import test_set_pass as evaluation
@@ -27,7 +29,7 @@ def evaluate_run(
     """Return all measures of each test set and write the predictions to RUN/evaluation.
 
     Where the run is calibrated, its calibrated probabilities are measured, with the calibration error before beside it.
-    Of a network that is one file nothing is written.
+    Measures of measured patterns are written beside theirs. Of a network that is one file nothing is written.
 
     Args:
         path: run folder, .safetensors file, or the name of a network of the package.
@@ -88,4 +90,7 @@ def _measured(run: Run, sets: dict[str, Path], backgrounds: Sequence[str], prior
             if run.path.is_dir():
                 write_measured(run.path / "evaluation" / "measured" / f"{label}.npz", arrays)
             results[label] = measures
+    if run.path.is_dir():
+        for label in reversed(results):  # the first one last: it shows that all are there
+            write_json(run.path / "evaluation" / "measured" / f"{label}.json", json_ready(results[label]))
     return results

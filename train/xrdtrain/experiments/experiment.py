@@ -22,6 +22,8 @@
     produce = "--statistics s.npz"      ... that `xrdgen produce` fills with these options
     fit = "--model {model} --samples {samples}"
     tests = ["amcsd=test.zarr"]         "more? NAME=PATH": only if the value `more` is not empty
+    measured = ["rruff? rruff={rruff}"] optional: sets of measured patterns, for `xrdtrain evaluate` after the training
+    evaluate = "--background none"      optional: options of that command
     seeds = [0, 1, 2]                   optional, default [0]
     when = "structures"                 optional
 
@@ -76,6 +78,8 @@ class Arm:
         name: of the arm.
         fit: options of `xrdtrain fit`.
         tests: NAME=PATH of the test sets.
+        measured: NAME=PATH of sets of measured patterns.
+        evaluate: options of `xrdtrain evaluate` on these.
         label: for tables.
         source: a fixed set; None: a spool of the arm's own.
         produce: options of `xrdgen produce` for that spool.
@@ -87,6 +91,8 @@ class Arm:
     name: str
     fit: str
     tests: tuple[str, ...]
+    measured: tuple[str, ...] = ()
+    evaluate: str = ""
     label: str = ""
     source: str | None = None
     produce: str | None = None
@@ -260,10 +266,10 @@ def _item(kind: type[Any], content: Mapping[str, Any], where: str) -> Any:
     _check_keys(content, kind, where)
     made: dict[str, Any] = {}
     for key, value in content.items():
-        if key == "tests":
+        if key in ("tests", "measured"):
             if not isinstance(value, list):
-                raise FormatError(f"{where}: tests must be a list of NAME=PATH")
-            made[key] = tuple(_text(item, f"{where}: tests") for item in value)
+                raise FormatError(f"{where}: {key} must be a list of NAME=PATH")
+            made[key] = tuple(_text(item, f"{where}: {key}") for item in value)
         elif key == "seeds":
             if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
                 raise FormatError(f"{where}: seeds must be a list of whole numbers from 0")

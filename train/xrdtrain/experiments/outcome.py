@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 from xrdcommon.files import read_json, write_bytes, write_json
+from xrdcommon.json_values import json_ready
 
-from xrdtrain.experiments.experiment import Experiment
+from xrdtrain.experiments.experiment import Arm, Experiment
 from xrdtrain.experiments.plan import TaskPlan
 
 LEVEL = 0.95
@@ -35,12 +36,13 @@ class Row:
         label: for people.
         test: name of the test set.
         seeds: trainings that are done.
-        n: patterns whose group is a class.
-        n_outside_classes: the others.
+        n: patterns whose group is a class; of measured patterns all, those of other groups count as wrong.
+        n_outside_classes: whose group is no class.
         top1: mean over the seeds.
         low: lower end of its interval.
         high: upper end.
         top5: mean over the seeds.
+        top10: mean over the seeds, NaN where it was not measured.
         fresh_top1: on fresh synthetic patterns, or those trained on; mean over the seeds.
         samples: trained on.
         published: top-1 of the paper, NaN where it gives none.
@@ -57,6 +59,7 @@ class Row:
     low: float
     high: float
     top5: float
+    top10: float
     fresh_top1: float
     samples: int
     published: float
@@ -78,33 +81,67 @@ def rows(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[Row]:
     """Read what the trainings that are done have reached."""
     found = []
     for arm in experiment.arm:
-        done = [task for task in plan.tasks if task.arm == arm.name and (folder / task.makes).is_file()]
-        runs = [folder / task.makes for task in done]
-        measured = [read_json(path) for path in runs]
-        curves = [_last_epoch(path.with_name("metrics.jsonl")) for path in runs]
-        for test in done[0].tests if done else ():
-            parts = [results[test] for results in measured if test in results]
-            inside = int(parts[0]["n"]) - int(parts[0]["n_outside_classes"])
-            shares = [_number(part["top1"]) for part in parts]
-            low, high = interval(shares, inside)
-            found.append(
-                Row(
-                    arm.name,
-                    arm.label or arm.name,
-                    test,
-                    len(parts),
-                    inside,
-                    int(parts[0]["n_outside_classes"]),
-                    float(np.mean(shares)),
-                    low,
-                    high,
-                    float(np.mean([_number(part["top5"]) for part in parts])),
-                    float(np.mean([curve.get("top1", math.nan) for curve in curves])),
-                    max(int(curve.get("samples", 0)) for curve in curves),
-                    experiment.published.get(arm.name, math.nan) / 100.0,
-                )
-            )
+        trainings = [task for task in plan.tasks if task.arm == arm.name and task.after is None]
+        runs = [(folder / task.makes).parent for task in trainings if (folder / task.makes).is_file()]
+        results = [read_json(run / "evaluation.json") for run in runs]
+        curves = [_last_epoch(run / "metrics.jsonl") for run in runs]
+        for test in trainings[0].tests:
+            parts = [measures[test] for measures in results if test in measures]
+            if parts:
+                found.append(_row(experiment, arm, test, parts, curves, "topK"))
+        for test, parts in _measured(runs).items():
+            found.append(_row(experiment, arm, test, parts, curves, "topK_all"))
     return found
+
+
+def _measured(runs: list[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Return the measures of measured patterns by the name of their set."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        for path in sorted((run / "evaluation" / "measured").glob("*.json")):
+            found.setdefault(path.stem, []).append(read_json(path))
+    return found
+
+
+def _row(
+    experiment: Experiment,
+    arm: Arm,
+    test: str,
+    parts: list[dict[str, Any]],
+    curves: list[dict[str, Any]],
+    key: str,
+) -> Row:
+    """Return the line of an arm and a test set.
+
+    Args:
+        experiment: the arm's.
+        arm: whose trainings were measured.
+        test: name of the set.
+        parts: measures of each training.
+        curves: last epochs of the trainings.
+        key: name of the top-K measures.
+
+    """
+    outside = int(parts[0]["n_outside_classes"])
+    n = int(parts[0]["n"]) - (0 if key.endswith("_all") else outside)
+    tops = {k: [_number(part.get(key.replace("K", str(k)))) for part in parts] for k in (1, 5, 10)}
+    low, high = interval(tops[1], n)
+    return Row(
+        arm=arm.name,
+        label=arm.label or arm.name,
+        test=test,
+        seeds=len(parts),
+        n=n,
+        n_outside_classes=outside,
+        top1=float(np.mean(tops[1])),
+        low=low,
+        high=high,
+        top5=float(np.mean(tops[5])),
+        top10=float(np.mean(tops[10])),
+        fresh_top1=float(np.mean([curve.get("top1", math.nan) for curve in curves])),
+        samples=max(int(curve.get("samples", 0)) for curve in curves),
+        published=experiment.published.get(arm.name, math.nan) / 100.0,
+    )
 
 
 def curve(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[dict[str, Any]]:
@@ -112,7 +149,7 @@ def curve(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[dict[str
     points = []
     for task in plan.tasks:
         metrics = (folder / task.makes).with_name("metrics.jsonl")
-        if task.arm is None or not metrics.is_file():
+        if task.arm is None or task.after is not None or not metrics.is_file():
             continue
         for line in metrics.read_text().splitlines():
             epoch = json.loads(line)
@@ -134,7 +171,7 @@ def curve(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[dict[str
 def write_outcome(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[Row]:
     """Write table.md, table.csv, table.json and curve.csv; return the rows."""
     found = rows(experiment, plan, folder)
-    write_json(folder / "table.json", [{key: _finite(value) for key, value in asdict(row).items()} for row in found])
+    write_json(folder / "table.json", json_ready([asdict(row) for row in found]))
     write_bytes(folder / "table.csv", _csv([asdict(row) for row in found], list(Row.__slots__)).encode())
     write_bytes(folder / "table.md", ("\n".join(table_lines(experiment, found)) + "\n").encode())
     names = ["arm", "seed", "samples", "test", "top1", "top5", "fresh_top1"]
@@ -147,13 +184,16 @@ def table_lines(experiment: Experiment, found: list[Row]) -> list[str]:
     lines = [f"# {experiment.title}", ""]
     if not found:
         return [*lines, "No training is done yet."]
-    lines += ["| arm | test set | n | top-1 % | 95 % interval | top-5 % | fresh % | samples | seeds | paper % |"]
-    lines += ["|---|---|---|---|---|---|---|---|---|---|"]
+    lines += [
+        "| arm | test set | n | top-1 % | 95 % interval | top-5 % | top-10 % | fresh % | samples | seeds | paper % |"
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|---|---|---|"]
     for row in found:
+        limits = f"{_percent(row.low)} to {_percent(row.high)}"
+        tops = f"{_percent(row.top5)} | {_percent(row.top10)} | {_percent(row.fresh_top1)}"
         lines.append(
-            f"| {row.label} | {row.test} | {row.n:,} | {_percent(row.top1)} | {_percent(row.low)} to "
-            f"{_percent(row.high)} | {_percent(row.top5)} | {_percent(row.fresh_top1)} | {row.samples:,} | {row.seeds} "
-            f"| {_percent(row.published)} |"
+            f"| {row.label} | {row.test} | {row.n:,} | {_percent(row.top1)} | {limits} | {tops} | {row.samples:,} "
+            f"| {row.seeds} | {_percent(row.published)} |"
         )
     return lines
 
@@ -177,11 +217,6 @@ def _csv(items: list[dict[str, Any]], names: list[str]) -> str:
 def _number(value: Any) -> float:
     """Return a measure, NaN where there is none."""
     return math.nan if value is None else float(value)
-
-
-def _finite(value: Any) -> Any:
-    """Return a JSON value."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _percent(share: float) -> str:

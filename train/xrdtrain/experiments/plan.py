@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class Task:
         arm: whose training it is, None for a step that prepares.
         seed: of the training.
         tests: names of its test sets.
+        after: the training that it measures, None for every other task.
 
     """
 
@@ -36,6 +37,7 @@ class Task:
     arm: str | None = None
     seed: int | None = None
     tests: tuple[str, ...] = ()
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,31 @@ def plan(experiment: Experiment, values: Mapping[str, str], workers: int) -> Tas
         if not command or command[0] not in COMMANDS:
             raise FormatError(f"{where}: runs '{step.run[:40]}'; only {' and '.join(COMMANDS)} may be run")
         tasks.append(Task(step.name, command, _below(fill(step.makes, known, where), where)))
+    arms = []
     for arm in experiment.arm:
         if arm.when is not None and not values[arm.when]:
             left_out.append(f"arm {arm.name} (no {arm.when})")
-            continue
-        tests = [
-            test.strip() for condition, test in map(_condition, arm.tests) if not condition or known.get(condition)
-        ]
-        tasks += [_training(experiment, arm, tests, seed, known, workers) for seed in arm.seeds]
+        else:
+            arms.append(arm)
+    for number in range(max((len(arm.seeds) for arm in arms), default=0)):  # every arm once before any arm again
+        for arm in arms:
+            if number < len(arm.seeds):
+                tasks += _trainings(experiment, arm, arm.seeds[number], known, workers)
     return TaskPlan(tuple(tasks), tuple(left_out))
+
+
+def _trainings(experiment: Experiment, arm: Arm, seed: int, values: Mapping[str, str], workers: int) -> Iterator[Task]:
+    """Give the training of an arm with one seed, and what measures it afterwards."""
+    training = _training(experiment, arm, _wanted(arm.tests, values), seed, values, workers)
+    yield training
+    measured = _wanted(arm.measured, values)
+    if measured:
+        yield _measurement(experiment, arm, measured, training, values)
+
+
+def _wanted(tests: tuple[str, ...], known: Mapping[str, str]) -> list[str]:
+    """Return the test sets whose condition holds."""
+    return [test.strip() for condition, test in map(_condition, tests) if not condition or known.get(condition)]
 
 
 def _condition(text: str) -> tuple[str, str]:
@@ -104,6 +122,18 @@ def _training(
         command += ["--test", fill(test, values, where)]
     names = tuple(test.partition("=")[0] for test in tests)
     return Task(f"{arm.name}-{seed}", tuple(command), f"{run}/evaluation.json", arm.name, seed, names)
+
+
+def _measurement(experiment: Experiment, arm: Arm, tests: list[str], training: Task, values: Mapping[str, str]) -> Task:
+    """Return the measurement of a trained network on measured patterns."""
+    where = f"{experiment.name}: arm {arm.name}"
+    run = training.makes.rpartition("/")[0]
+    command = ["xrdtrain", "evaluate", run, *shlex.split(fill(arm.evaluate, values, where))]
+    for test in tests:
+        command += ["--test", fill(test, values, where)]
+    names = tuple(test.partition("=")[0] for test in tests)
+    makes = f"{run}/evaluation/measured/{names[0]}.json"  # written last
+    return Task(f"{training.name}-measured", tuple(command), makes, arm.name, training.seed, names, training.name)
 
 
 def _below(target: str, where: str) -> str:

@@ -74,7 +74,9 @@ def run_study(
                 results.done.append(task.name)
                 console.say(f"{label}: done before")
                 continue
-            if results.failed and (task.arm is None or _any_step_failed(plan, results)):
+            if task.after in {*results.failed, *results.skipped} or (
+                results.failed and (task.arm is None or _any_step_failed(plan, results))
+            ):
                 results.skipped.append(task.name)
                 continue
             console.say(f"{label}: {' '.join(task.command)[:160]}")

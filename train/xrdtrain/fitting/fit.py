@@ -19,6 +19,7 @@ from xrdcommon import console
 from xrdcommon.errors import FormatError, InputError, Interrupted, MissingFileError
 from xrdcommon.files import read_json, write_json
 from xrdcommon.fixed_sets.fixed_set import is_fixed_set
+from xrdcommon.json_values import json_ready
 from xrdcommon.shards.format import SPOOL_FILE
 from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.spool.spool import Spool
@@ -43,7 +44,6 @@ from xrdtrain.fitting.request import (
     earlier_run,
 )
 from xrdtrain.fitting.trainer import Trainer
-from xrdtrain.fitting.training_log import finite
 from xrdtrain.inference.bundle import EMBEDDED
 from xrdtrain.inference.classifier import Precision, resolve_precision
 from xrdtrain.inference.load import load_run, network_of
@@ -174,7 +174,7 @@ def _train(
         results = trainer.train()
     finally:
         trainer.close()
-    return finite(results)  # type: ignore[no-any-return]
+    return json_ready(results)  # type: ignore[no-any-return]
 
 
 def _checkpoint_to_resume(run: Path, ranks: Ranks) -> tuple[Path, dict[str, Any]] | None:
@@ -215,7 +215,7 @@ def _measure_finished(run: Path, request: FitRequest, before: RunConfig, ranks: 
         )
         return {}
     console.say(f"{run}: finished already; measuring it on {', '.join(new)}")
-    results: dict[str, Any] = finite(evaluate_run(run, [f"{name}={path}" for name, path in new.items()]))
+    results: dict[str, Any] = json_ready(evaluate_run(run, [f"{name}={path}" for name, path in new.items()]))
     tests = {name: str(path) for name, path in {**known, **new}.items()}
     write_json(run / "evaluation.json", {**read_json(run / "evaluation.json"), **results})
     replace(before, tests=tests).save(run)

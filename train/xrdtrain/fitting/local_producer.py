@@ -16,6 +16,7 @@ from types import TracebackType
 import torch
 from xrdcommon import console
 from xrdcommon.errors import EXIT_WRONG_INPUT, InputError, Interrupted, MissingFileError
+from xrdcommon.processes import usable_cores
 
 DRAIN_PATIENCE = 60.0
 """Seconds that producers get to finish their shards before they are killed."""
@@ -144,7 +145,7 @@ def local_producer(spool: Path, workers: int | None, options: str, log: Path) ->
 
 def leave_cores_to_producers(workers: int) -> None:
     """Compute with fewer threads beside local producers: one that waits for a core stalls all the others."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     threads = max(1, cores - workers)
     if "OMP_NUM_THREADS" not in os.environ and threads < torch.get_num_threads():
         torch.set_num_threads(threads)

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted
 from xrdcommon.files import write_json
+from xrdcommon.json_values import json_ready
 from xrdcommon.signals import StopRequest
 
 from xrdtrain.data.batch import Batch, Source
@@ -27,7 +28,7 @@ from xrdtrain.fitting.agreement import Verdict, Waiting, nothing_came
 from xrdtrain.fitting.local_producer import Producer
 from xrdtrain.fitting.optimisers import make_optimiser
 from xrdtrain.fitting.schedule import learning_rate
-from xrdtrain.fitting.training_log import Fresh, Journal, finite
+from xrdtrain.fitting.training_log import Fresh, Journal
 from xrdtrain.inference.classifier import Precision, Ranking, arithmetic
 from xrdtrain.inputs.transform import Preparation
 from xrdtrain.models import NetworkSpec, Recipe
@@ -280,8 +281,7 @@ class Trainer:
         self.epoch += 1
         n, loss, right1, right5 = self._ranks.total(self._fresh.sums()).tolist()
         classes = self._source.classes
-        if rankings is None:
-            rankings = self._rank_tests(evaluation.PER_EPOCH)
+        rankings = self._rank_tests(evaluation.PER_EPOCH) if rankings is None else rankings
         tests = {
             test.name: evaluation.brief(test, rows, ranking, classes)
             for test, (rows, ranking) in zip(self._tests, rankings, strict=True)
@@ -416,5 +416,5 @@ class Trainer:
             for name, content in arrays.items():
                 evaluation.write_predictions(folder / f"{name}.npz", content)
                 results[name] = evaluation.measure(content)
-            write_json(self._run / "evaluation.json", finite(results))
+            write_json(self._run / "evaluation.json", json_ready(results))
         return results

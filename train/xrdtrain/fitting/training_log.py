@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from xrdcommon import console
 from xrdcommon.errors import DiskFullError
 from xrdcommon.fields import SAMPLE_DTYPE, describe, described_dtype, known_fields
 from xrdcommon.files import NO_SPACE, write_bytes
+from xrdcommon.json_values import json_ready
 
 from xrdtrain.inference.classifier import rank_logits
 from xrdtrain.labels import Classes
@@ -180,7 +180,7 @@ class Journal:
 
     def _append(self, record: dict[str, Any]) -> None:
         """Write a record into both files."""
-        clean = json.dumps(finite(record), allow_nan=False)
+        clean = json.dumps(json_ready(record), allow_nan=False)
         with self._path.open("a") as stream:
             stream.write(clean + "\n")
         step = int(record["samples"])
@@ -201,15 +201,6 @@ class Journal:
         finally:
             if threading.excepthook is self._hook:
                 threading.excepthook = self._hook_before
-
-
-def finite(value: Any) -> Any:
-    """Replace NaN by None: JSON has none."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def summary(record: dict[str, Any]) -> str:
