@@ -114,6 +114,36 @@ def test_the_way_from_an_answer_to_the_truth() -> None:
     assert mirror["subgroup_distance"]["histogram"] == [0, 1]
 
 
+def test_accuracy_by_descriptor() -> None:
+    """Small cells right, large ones wrong; sites in whole numbers; a crystal without density factor is counted."""
+    samples: Any = empty_samples(11)
+    samples["space_group"] = [62] * 10 + [1]
+    samples["volume"] = np.arange(100, 1200, 100)
+    samples["n_sites"] = [1, 1, 1, 1, 1, 1, 2, 2, 3, 0, 4]
+    samples["density_factor"] = [np.nan, *np.linspace(0.8, 1.2, 10)]
+    labels = samples["space_group"].astype(np.int64)
+    arrays: dict[str, NDArray[Any]] = {
+        "labels": labels,
+        "classes": CLASSES,
+        "top": ranked(labels, [62] * 5 + [14] * 6),
+        "top_probability": np.full((11, 2), 0.5),
+        "samples": samples,
+    }
+    found = measure(arrays)["by_descriptor"]
+    assert set(found) == {"volume", "n_sites", "density_factor", "crystallite_size"}
+    volume = found["volume"]["bins"]
+    assert sum(item["n"] for item in volume) == 10
+    assert (volume[0]["from"], volume[-1]["to"], volume[0]["top1"], volume[-1]["top1"]) == (100.0, 1000.0, 1.0, 0.0)
+    assert all(a["to"] == b["from"] for a, b in itertools.pairwise(volume))
+    assert {item["top5"] for item in volume} == {1.0}
+    sites = found["n_sites"]
+    assert sites["n_unknown"] == 1
+    assert [(item["from"], item["to"], item["n"]) for item in sites["bins"]] == [(1, 1, 6), (2, 2, 2), (3, 3, 1)]
+    assert sites["bins"][0]["top1"] == pytest.approx(5 / 6)
+    assert found["density_factor"]["n_unknown"] == 1
+    assert found["crystallite_size"] == {"n_unknown": 10, "bins": []}
+
+
 T_KNOWN = {
     225: {139, 166, 202, 209, 216},
     62: {11, 14, 19, 26, 31, 33},

@@ -23,7 +23,7 @@ FIGURES = (
     "accuracy", "accuracy-log", "error", "loss", "gap", "speed", "waiting", "backlog", "top-k", "calibration", "recall",
     "confusion", "system-matrix", "distribution", "histogram-density_factor", "histogram-crystallite_size",
     "histogram-volume", "histogram-n_sites", "error-volume", "error-n_sites", "families", "extinction",
-    "subgroup-distance",
+    "subgroup-distance", "accuracy-systems", "recall-frequency",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from xrdcommon.files import atomic_writer
 
 from xrdtrain.distributed import Ranks
+from xrdtrain.evaluation.descriptors import by_descriptor
 from xrdtrain.evaluation.fixed_test_sets import TestSet
 from xrdtrain.evaluation.measures import evaluate, quick
 from xrdtrain.inference.calibration import Calibration
@@ -96,8 +97,11 @@ def calibrated(arrays: dict[str, NDArray[Any]], calibration: Calibration) -> dic
 
 def measure(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Return all measures of one set of predictions (see `accuracy.evaluate`)."""
-    families = arrays["samples"]["family"]
-    return evaluate(arrays["labels"], arrays["classes"], arrays["top"], arrays["top_probability"], families)
+    labels, classes, top, samples = (arrays[name] for name in ("labels", "classes", "top", "samples"))
+    inside = np.isin(labels, classes)
+    right = top[inside] == labels[inside, None]
+    measures = evaluate(labels, classes, top, arrays["top_probability"], samples["family"])
+    return {**measures, "by_descriptor": by_descriptor(samples[inside], right)}
 
 
 def write_predictions(path: Path, arrays: dict[str, NDArray[Any]]) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from xrdcommon.space_groups import CRYSTAL_SYSTEMS
 
+from xrdtrain.report import analysis
+from xrdtrain.report.descriptor_figures import wilson
 from xrdtrain.report.evaluation_figures import integer_ticks, percent
 from xrdtrain.report.figure import Figure, Key
-from xrdtrain.report.svg import Chart
+from xrdtrain.report.run_folder import Evaluation
+from xrdtrain.report.svg import Chart, extent
+from xrdtrain.report.symbols import group_name
 
 
 def _curves(curves: list[tuple[Key, list[float]]]) -> Chart:
@@ -106,9 +111,79 @@ def subgroup_distance(name: str, measures: dict[str, Any], other: tuple[str, dic
     )
     return Figure(
         "subgroup-distance",
-        "How far wrong answers are from the truth",
+        "How far errors are from the truth",
         "Fewest steps between the two types in the graph of maximal subgroups (International Tables A1); 0 is "
         f"right.{mean}",
         chart.svg("Subgroup distance of the answers"),
         tuple(key for key, _ in sets),
+    )
+
+
+def system_accuracy(test: Evaluation, synthetic: Evaluation | None) -> Figure:
+    """Draw top-1 in every crystal system."""
+    n = len(CRYSTAL_SYSTEMS)
+    chart = Chart((-0.6, n - 0.4), (0.0, 1.0), height=320, y_format="percent", x_ticks=[], bottom=62)
+    counts, right = analysis.system_recall(test)
+    titles = [
+        f"{system}: {percent(share)} of {count} ({test.name})"
+        for system, share, count in zip(CRYSTAL_SYSTEMS, right, counts, strict=True)
+    ]
+    places = np.arange(n, dtype=np.float64)
+    chart.bars(np.arange(n + 1) - 0.5, np.zeros(n), right, "bar-right", titles)
+    low, high = wilson(np.rint(np.nan_to_num(right) * counts).astype(np.int64), counts)
+    chart.whiskers(places, low, high, "plain")
+    keys = [Key("swatch-right", f"{test.name}, with 68 % interval")]
+    if synthetic is not None:
+        others, shares = analysis.system_recall(synthetic)
+        titles = [
+            f"{system}: {percent(share)} of {count} ({synthetic.name})"
+            for system, share, count in zip(CRYSTAL_SYSTEMS, shares, others, strict=True)
+        ]
+        chart.dots(places, shares, "synthetic", titles, 4.0)
+        keys.append(Key("synthetic", synthetic.name))
+    for place, system in enumerate(CRYSTAL_SYSTEMS):
+        chart.text(chart.x(place) + 6, chart.height - 44, system, "tick", "end", turn=-30)
+    return Figure(
+        "accuracy-systems",
+        "Accuracy by crystal system",
+        "Top-1 over the diffractograms whose space group is a class; place 0 to 6 in the numbers: triclinic to cubic.",
+        chart.svg("Top-1 by crystal system"),
+        tuple(keys),
+    )
+
+
+def recall_by_frequency(test: Evaluation, synthetic: Evaluation | None) -> Figure:
+    """Draw the recall of every space group against how often it occurs in what was trained on, else in the set."""
+    recall = analysis.recall_by_group(test)
+    common = recall.counts if synthetic is None else analysis.recall_by_group(synthetic).counts
+    groups = np.array([group for group in test.classes if recall.counts[group] and common[group]], dtype=np.int64)
+    share = common[groups] / max(1, common.sum())
+    where = test.name if synthetic is None else synthetic.name
+    chart = Chart(
+        extent([share], log=True),
+        (-0.03, 1.03),
+        height=320,
+        x_label=f"share of the group in {where}",
+        y_label="recall",
+        x_log=True,
+        x_format="percent",
+        y_format="percent",
+    )
+    titles = [
+        f"{group_name(int(group))}: {percent(recall.recall[group])} of {recall.counts[group]}; "
+        f"{percent(part)} of {where}"
+        for group, part in zip(groups, share, strict=True)
+    ]
+    chart.dots(share, recall.recall[groups], "test-0 soft", titles, 3.0)
+    order = np.argsort(share, kind="stable")
+    weights = np.sqrt(recall.counts[groups][order])
+    width = max(1.5, len(groups) / 12)
+    chart.line(share[order], analysis.trend(recall.recall[groups][order], weights, width), "plain")
+    return Figure(
+        "recall-frequency",
+        "Recall and frequency of a space group",
+        f"Each dot is a space group of {test.name}; the line is a smoothed trend, groups weighted by the root of their "
+        "number of diffractograms. A rising line: rare groups are learned less well.",
+        chart.svg("Recall against frequency"),
+        (Key("test-0", test.name), Key("plain", "trend")),
     )

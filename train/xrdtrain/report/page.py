@@ -223,6 +223,8 @@ def _evaluation_figures(test: Evaluation, tests: list[Evaluation], synthetic: Ev
         measure_figures.families(test.name, measures),
         measure_figures.extinction(test.name, measures),
         measure_figures.subgroup_distance(test.name, measures, other),
+        measure_figures.system_accuracy(test, synthetic),
+        measure_figures.recall_by_frequency(test, synthetic),
         evaluation_figures.recall(test, synthetic),
         evaluation_figures.confusion_matrix(test),
         evaluation_figures.system_matrix(test),
