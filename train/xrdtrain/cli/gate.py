@@ -23,7 +23,7 @@ def gate(
     \b
     Example:
       xrdgen produce held-out --samples 20000 --seed 99 --workers 0
-      xrdgen convert held-out held-out.zarr
+      xrdgen convert held-out/ready/main held-out.zarr
       xrdtrain gate runs/demo held-out.zarr
     """
     from xrdtrain.inference.features import FILE, QUANTILE

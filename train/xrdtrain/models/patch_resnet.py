@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xrdtrain.models.matrix_convolution import convolve, pays
+
 EPSILON = 1e-3
 """Of the normalisation, as in the paper's networks."""
 
@@ -72,6 +74,7 @@ class ConvNorm(nn.Module):
         self.out_length = -(-length // stride)
         kernel = min(kernel, 2 * length - 1) if self.out_length > 1 or kernel == 1 else length
         padding = kernel // 2 if self.out_length > 1 else 0
+        self.stride, self.padding = stride, padding
         self.convolution = nn.Conv2d(
             channels_in, channels_out, (1, kernel), stride=(1, stride), padding=(0, padding), bias=False
         )
@@ -81,7 +84,10 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and normalise."""
-        return self.norm(self.convolution(x))  # type: ignore[no-any-return]
+        layer = self.convolution
+        if pays(x, self.out_length, layer.kernel_size[1]):
+            return self.norm(convolve(x, layer.weight, self.stride, self.padding))  # type: ignore[no-any-return]
+        return self.norm(layer(x))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
