@@ -10,7 +10,12 @@ from xrdcommon import console
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder of `xrdtrain fit`.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Run folder of `xrdtrain fit`, or embedded:NAME; several answer together."
+        ),
+    ],
     test: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,26 +35,35 @@ def evaluate(
 ) -> None:
     """Measure a run on test sets: top-1 to top-20, per group and crystal system, extinction groups, calibration.
 
-    The predictions are written to RUN/evaluation/NAME.npz, those of measured patterns to RUN/evaluation/measured,
-    with their measures. For
-    measured patterns the accuracies over all of them stand beside those of the static list of mineral groups.
+    The predictions are written to RUN/evaluation/NAME.npz, those of measured patterns with their measures to
+    RUN/evaluation/measured. For measured patterns the accuracies over all of them stand beside those of the static list
+    of mineral groups. Several runs of one class list answer with the mean of their probabilities.
 
     \b
     Examples:
       xrdtrain evaluate runs/demo --test amcsd=embedded --json
       xrdtrain evaluate runs/demo --test rruff=rruff.npz --background auto --background none --prior minerals
+      xrdtrain evaluate runs/a runs/b runs/c --test amcsd=embedded
     """
+    from xrdcommon.errors import InputError
+
     from xrdtrain.evaluation.evaluate import evaluate_run
     from xrdtrain.evaluation.measured_pass import measured_lines
     from xrdtrain.evaluation.summary import final_lines, system_lines
+    from xrdtrain.evaluation.together import evaluate_together, member_lines
 
-    results = evaluate_run(
-        run, None if not test else tuple(test), backgrounds=tuple(background or ("auto",)), prior=prior
-    )
+    backgrounds = tuple(background or ("auto",))
+    if len(runs) > 1:
+        if not test:
+            raise InputError("several runs: name what to measure them on together with --test NAME=PATH")
+        results = evaluate_together(runs, test, backgrounds=backgrounds, prior=prior)
+    else:
+        results = evaluate_run(runs[0], None if not test else tuple(test), backgrounds=backgrounds, prior=prior)
     if as_json:
         console.emit_json(results)
         return
     for name, measures in results.items():
         of_measured = measured_lines(name, measures) if "static_list_of_minerals" in measures else []
+        of_measured += member_lines(name, measures) if "members" in measures else []
         for line in (*final_lines({name: measures}), *of_measured, *system_lines(measures)):
             console.emit(line)

@@ -11,12 +11,18 @@ from xrdtrain.cli.fit import PrecisionOption
 
 
 def models(
+    network: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NETWORK]", help="A trained one: embedded:NAME, a .safetensors file, or a run.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: [{name, parameters}].")] = False,
     with_cost: Annotated[
         bool, typer.Option("--cost", help="Operations of a training step, and the producers that feed an H100.")
     ] = False,
 ) -> None:
-    """List the models and their parameters at 8501 points and 145 classes.
+    """List the models and their parameters at 8501 points and 145 classes, or tell what a trained network is.
 
     --cost counts the operations of a step (forward and backward, two for a multiplication and an addition), the samples
     a second of an H100 that reaches 40 % of its 989 TFLOP/s in bf16, and the producer cores that make as many.
@@ -25,9 +31,14 @@ def models(
     Examples:
       xrdtrain models
       xrdtrain models --cost
+      xrdtrain models embedded:measured
     """
+    from xrdtrain.inference.bundle import shipped
     from xrdtrain.models.catalogue import catalogue
 
+    if network is not None:
+        _emit_network(network, as_json=as_json)
+        return
     entries = catalogue()
     if with_cost:
         _emit_costs([entry.name for entry in entries], as_json=as_json)
@@ -38,6 +49,21 @@ def models(
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
         console.emit(f"{entry.name:<{width}}  {entry.parameters:>11,}  {entry.training}")
+    for name in shipped():
+        console.emit(f"trained, in this package: {name} (`xrdtrain models {name}` tells what it is)")
+
+
+def _emit_network(name: str, *, as_json: bool) -> None:
+    """Print what a trained network is."""
+    from xrdtrain.inference.describe import describe, lines
+    from xrdtrain.inference.load import load_run
+
+    run = load_run(name)
+    if as_json:
+        console.emit_json(describe(run))
+        return
+    for line in lines(name, describe(run)):
+        console.emit(line)
 
 
 def _emit_costs(names: list[str], *, as_json: bool) -> None:

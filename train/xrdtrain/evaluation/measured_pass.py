@@ -40,7 +40,7 @@ def evaluate_measured(
     their wavelength are taken at the network's, which the measures say.
 
     Args:
-        answerer: the network.
+        answerer: the network, or several of one axis.
         data: patterns and labels.
         background: see `PrepareOptions`.
         prior: see `prior.class_prior`.
@@ -63,7 +63,7 @@ def evaluate_measured(
             values = np.stack([prepared.values for _, prepared in waiting])
             masks = np.stack([prepared.mask for _, prepared in waiting])
             rows = [row for row, _ in waiting]
-            probability[rows], far = answerer.probabilities([(values, masks)], prior)
+            probability[rows], far = answerer.probabilities([(values, masks)] * len(answerer.networks), prior)
             doubted[rows] |= far
             waiting.clear()
 

@@ -62,6 +62,15 @@ class Bundle:
     card: dict[str, Any]
 
 
+def _folder() -> Path:
+    return Path(str(files("xrdtrain") / "embedded"))
+
+
+def shipped() -> list[str]:
+    """Return the names of the networks that come with the package."""
+    return [f"{EMBEDDED}{path.stem}" for path in sorted(_folder().glob(f"*{SUFFIX}"))]
+
+
 def place_of(name: str) -> Path:
     """Return the file of a network that comes with the package, `embedded:pure` for example.
 
@@ -69,10 +78,10 @@ def place_of(name: str) -> Path:
         MissingFileError: none of that name.
 
     """
-    folder = Path(str(files("xrdtrain") / "embedded"))
+    folder = _folder()
     place = folder / f"{name.removeprefix(EMBEDDED)}{SUFFIX}"
     if place.parent != folder or not place.is_file():
-        known = ", ".join(f"{EMBEDDED}{path.stem}" for path in sorted(folder.glob(f"*{SUFFIX}"))) or "none"
+        known = ", ".join(shipped()) or "none"
         raise MissingFileError(
             f"{name}: this package comes without that network (it has {known}); name a run folder of `xrdtrain fit` or "
             "a file of `xrdtrain export` instead"
