@@ -78,8 +78,9 @@ def filled_by(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
         @functools.wraps(function)
         def command(**given: Any) -> None:
             config = given.pop("config")
-            named = {one.name.replace("-", "_"): given.pop(one.name.replace("-", "_")) for one in options}
-            told = {name: value for name, value in named.items() if value is not None}
+            named = [(one, one.name.replace("-", "_")) for one in options]
+            found = [(one, name, given.pop(name)) for one, name in named]
+            told = {name: one.value(value) for one, name, value in found if value not in (None, [])}
             function(kind(**told) if config is None else from_file(kind, config, told), **given)
 
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -103,13 +104,15 @@ def filled_by(kind: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
 
 def _parameter(one: Option) -> inspect.Parameter:
     """Return an option as a parameter of a command; None where it is not given."""
-    said = one.help if one.default in (None, False) else f"{one.help.removesuffix('.')}; {one.default} by default."
+    known = one.read is not None or one.default in (None, False, "")  # an option with a reader says its default itself
+    said = one.help if known else f"{one.help.removesuffix('.')}; {one.default} by default."
+    kind: Any = list[str] if one.type is tuple else one.type
     declared = typer.Option(*one.names, help=said, show_default=False, metavar=one.values)
     return inspect.Parameter(
         one.name.replace("-", "_"),
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[one.type | None, declared],
+        annotation=Annotated[kind | None, declared],
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -28,11 +28,13 @@ class Option:
 
     Attributes:
         name: of the option, without hyphens in front.
-        type: of its value; None stands for an option that was not given.
+        type: of what is given: a tuple for an option that may be repeated, text for one with a reader of its own; None
+            stands for an option that was not given.
         default: of the field.
         help: for the person at the terminal.
         names: of the option on a command line; `--name` unless others were given.
         values: what it may be, as help shows it, for example "fast|reference"; None shows the type.
+        read: makes the field's value of the text that is given; None: what is given is the value.
 
     """
 
@@ -42,9 +44,27 @@ class Option:
     help: str
     names: tuple[str, ...]
     values: str | None = None
+    read: Callable[[str], Any] | None = None
+
+    def value(self, given: Any) -> Any:
+        """Return the field's value of what was given on a command line or in a file.
+
+        Raises:
+            InputError: the option's own reader refuses it.
+
+        """
+        if self.read is not None:
+            return self.read(given)
+        return tuple(given) if self.type is tuple else given
 
 
-def option(help: str, *names: str, default: Any = None, values: str | None = None) -> Any:
+def option(
+    help: str,
+    *names: str,
+    default: Any = None,
+    values: str | None = None,
+    read: Callable[[str], Any] | None = None,
+) -> Any:
     """Return a field of a dataclass of options.
 
     Args:
@@ -52,9 +72,10 @@ def option(help: str, *names: str, default: Any = None, values: str | None = Non
         names: of the option on a command line, such as `--time`, where they are not the field's.
         default: of the field; None where a later stage decides.
         values: what the option may be, as help shows it.
+        read: makes the value of a text, for types other than int, float, bool, str, Path and tuple[str, ...].
 
     """
-    return dataclasses.field(default=default, metadata={"help": help, "names": names, "values": values})
+    return dataclasses.field(default=default, metadata={"help": help, "names": names, "values": values, "read": read})
 
 
 def options_of(kind: type[Any]) -> list[Option]:
@@ -63,11 +84,12 @@ def options_of(kind: type[Any]) -> list[Option]:
     return [
         Option(
             _name(field),
-            _plain(hints[field.name]),
+            str if field.metadata["read"] else _plain(hints[field.name]),
             field.default,
             field.metadata["help"],
             field.metadata["names"] or ("--" + _name(field),),
             field.metadata["values"],
+            field.metadata["read"],
         )
         for field in dataclasses.fields(kind)
         if "help" in field.metadata
@@ -75,7 +97,10 @@ def options_of(kind: type[Any]) -> list[Option]:
 
 
 def arguments(options: Any) -> list[str]:
-    """Return what a command line must say to give the same options: those that differ from their defaults."""
+    """Return what a command line must say to give the same options: those that differ from their defaults.
+
+    Only for options without a reader of their own, which cannot be written back.
+    """
     found = []
     for one, field in zip(options_of(type(options)), _fields(type(options)), strict=True):
         value = getattr(options, field.name)
@@ -118,7 +143,7 @@ def from_file(kind: type[T], path: Path, given: Mapping[str, Any]) -> T:
             hint = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
             raise FormatError(f"{path}: no option '{key}'{hint}")
         field_name, one = known[name]
-        values[field_name] = _read(path, key, value, one.type)
+        values[field_name] = one.value(_read(path, key, value, one.type))
     return kind(**values | {name: value for name, value in given.items() if value is not None})
 
 
@@ -132,12 +157,23 @@ def _read(path: Path, key: str, value: Any, wanted: type) -> Any:
         return float(value)
     if wanted is Path and isinstance(value, str):
         return Path(value)
+    if wanted is tuple:
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list) and all(isinstance(item, str) for item in items):
+            return tuple(items)
     if type(value) is not wanted:
         raise FormatError(f"{path}: {key} = {value!r}: must be {_CALLED.get(wanted, wanted.__name__)}")
     return value
 
 
-_CALLED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
+_CALLED = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    Path: "a path",
+    tuple: "a text or a list",
+}
 
 
 def _fields(kind: type[Any]) -> list[dataclasses.Field[Any]]:
@@ -152,5 +188,7 @@ def _plain(hint: Any) -> type:
     """Return the type of a value that is given."""
     if get_origin(hint) is UnionType:
         (hint,) = [part for part in get_args(hint) if part is not NoneType]
+    if get_origin(hint) is tuple:
+        return tuple
     assert isinstance(hint, type)
     return hint

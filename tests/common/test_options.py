@@ -23,6 +23,8 @@ class Options:
     step: float | None = option("Degrees.", "--step", "--two-theta-step")
     out: Path | None = option("A folder.")
     quick: bool = option("Do not wait.", default=False)
+    tests: tuple[str, ...] | None = option("Repeatable.", "--test", values="NAME=PATH")
+    limit: float | None = option("Of a text.", values="TIME", read=lambda text: 60.0 * float(text.removesuffix("m")))
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -67,9 +69,21 @@ def test_the_command_line_counts_more_than_the_file(tmp_path: Path) -> None:
     assert run("--config", str(file), "--rows", "9") == Options(rows=9, quick=True)
 
 
+def test_repeated_options_and_those_with_a_reader(tmp_path: Path) -> None:
+    file = tmp_path / "options.toml"
+    expected = Options(tests=("a=b", "c=d"), limit=90.0)
+    file.write_text('test = ["a=b", "c=d"]\nlimit = "1.5m"\n')
+    assert from_file(Options, file, {}) == expected == run("--config", str(file))
+    assert run("--test", "a=b", "--test", "c=d", "--limit", "1.5m") == expected
+    file.write_text('test = "a=b"\nlimit = 2\n')
+    assert from_file(Options, file, {}) == Options(tests=("a=b",), limit=120.0)
+    assert run("--config", str(file), "--test", "e=f") == Options(tests=("e=f",), limit=120.0)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("test = [1]", r"test = \[1\]: must be a text or a list"),
         ("rowz = 7", r"no option 'rowz'; did you mean rows\?"),
         ("wings = 7", "no option 'wings'$"),
         ('rows = "many"', "rows = 'many': must be a whole number"),
@@ -99,7 +113,8 @@ def test_wrong_values_and_missing_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_help_says_the_defaults() -> None:
-    assert [one.name for one in options_of(Options)] == ["rows", "space-groups", "step", "out", "quick"]
+    names = ["rows", "space-groups", "step", "out", "quick", "tests", "limit"]
+    assert [one.name for one in options_of(Options)] == names
     app = typer.Typer(rich_markup_mode=None)
     app.command()(filled_by(Options)(lambda options: None))
     text = " ".join(CliRunner().invoke(app, ["--help"]).output.split())

@@ -113,7 +113,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         step(self, batch)
         if self.samples == at:
             with torch.no_grad():
-                next(self._model.parameters()).fill_(torch.nan)
+                next(self._learner.shown.parameters()).fill_(torch.nan)
 
     monkeypatch.setattr(Trainer, "_step", poisoned)
 

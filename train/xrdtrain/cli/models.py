@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Annotated
 
 import typer
 from xrdcommon import console
 
-from xrdtrain.cli.fit import PrecisionOption
+from xrdtrain.precision import Precision
 
 
 def models(
@@ -21,6 +22,9 @@ def models(
     with_cost: Annotated[
         bool, typer.Option("--cost", help="Operations of a training step, and the producers that feed an H100.")
     ] = False,
+    options: Annotated[
+        bool, typer.Option("--options", help="What `xrdtrain fit --option NAME=VALUE` can change of them.")
+    ] = False,
 ) -> None:
     """List the models and their parameters at 8501 points and 145 classes, or tell what a trained network is.
 
@@ -31,9 +35,17 @@ def models(
     Examples:
       xrdtrain models
       xrdtrain models --cost
+<<<<<<< HEAD
       xrdtrain models embedded:measured
     """
     from xrdtrain.inference.bundle import shipped
+=======
+      xrdtrain models --options
+    """
+    if options:
+        _emit_options(as_json=as_json)
+        return
+>>>>>>> 4fe79e2 (Options of training by name, from a file or a command line; fit --dry-run; one source for what fit can be asked)
     from xrdtrain.models.catalogue import catalogue
 
     if network is not None:
@@ -64,6 +76,19 @@ def _emit_network(name: str, *, as_json: bool) -> None:
         return
     for line in lines(name, describe(run)):
         console.emit(line)
+
+
+def _emit_options(*, as_json: bool) -> None:
+    """Print the options of training."""
+    from xrdtrain.models.options import OPTIONS
+
+    if as_json:
+        names = ("name", "value", "usual", "help")
+        console.emit_json([{name: getattr(option, name) for name in names} for option in OPTIONS.values()])
+        return
+    for option in OPTIONS.values():
+        console.emit(f"{option.name}={option.value}  (the name alone: {option.usual})")
+        console.emit(textwrap.fill(option.help, 100, initial_indent="    ", subsequent_indent="    "))
 
 
 def _emit_costs(names: list[str], *, as_json: bool) -> None:
@@ -102,9 +127,7 @@ def bench(
     ] = None,
     classes: Annotated[int, typer.Option(help="Space groups to tell apart.")] = 145,
     step: Annotated[float, typer.Option(help="Grid step from 5 to 90 degrees 2theta.")] = 0.01,
-    precision: Annotated[
-        PrecisionOption, typer.Option(help="auto: bf16 where the device has it.")
-    ] = PrecisionOption.AUTO,
+    precision: Annotated[Precision, typer.Option(help="auto: bf16 where the device has it.")] = Precision.AUTO,
     compile_model: Annotated[bool, typer.Option("--compile", help="With torch.compile.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -118,7 +141,6 @@ def bench(
     from xrdcommon.grid import Grid
 
     from xrdtrain.fitting.bench import bench as measure
-    from xrdtrain.inference.classifier import Precision
     from xrdtrain.models import default_preset
 
     found = measure(
@@ -127,7 +149,7 @@ def bench(
         grid=Grid(step=step),
         n_classes=classes,
         batch=batch,
-        precision=Precision(precision.value),
+        precision=precision,
         compiled=compile_model,
     )
     if as_json:

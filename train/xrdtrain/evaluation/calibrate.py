@@ -46,6 +46,11 @@ def calibrate(path: Path, source: Path | None, advance: Callable[[int], None] = 
 
 def _of_training(run: Run) -> tuple[NDArray[np.float16], NDArray[np.int64], str]:
     """Return logits (N, C) and classes (N,) of the last samples of the training."""
+    if run.config.recipe.get("ema"):
+        raise InputError(
+            f"{run.path}: its averaged weights are used, but its fresh samples were predicted by those in training; "
+            "give a fixed set of synthetic patterns"
+        )
     place = run.path / "evaluation" / "synthetic.npz"
     if not place.is_file():
         raise InputError(f"{run.path}: kept no fresh samples; give a fixed set of synthetic patterns")

@@ -31,7 +31,7 @@ REMIND = 60.0
 CHECKPOINT_SECONDS = 600.0
 
 
-class Verdict(Enum):
+class NoBatch(Enum):
     """Why there is no batch; the same on every rank."""
 
     STOPPED = auto()
@@ -94,7 +94,7 @@ class Waiting:
         self._told = 0.0
         self._covered = False
 
-    def next(self) -> Batch | Verdict:
+    def next(self) -> Batch | NoBatch:
         """Wait for a batch. After `COVER` call it again; the wait goes on."""
         if self._begin is None:
             self._begin, self._told, self._covered = time.monotonic(), 0.0, False
@@ -105,7 +105,7 @@ class Waiting:
             if agreed.outgoing:
                 self._source.exchange(int(agreed.outgoing))
             verdict = self._judge(agreed)
-            if verdict is Verdict.COVER:
+            if verdict is NoBatch.COVER:
                 return verdict
             if verdict is not None:
                 self._batch = self._begin = None
@@ -115,24 +115,24 @@ class Waiting:
                 batch, self._batch, self._begin = self._batch, None, None
                 return batch
 
-    def _judge(self, agreed: Agreement) -> Verdict | None:
+    def _judge(self, agreed: Agreement) -> NoBatch | None:
         """Decide alike on every rank; None: go on."""
         if agreed.stop:
-            return Verdict.STOPPED
+            return NoBatch.STOPPED
         if agreed.died:
-            return Verdict.PRODUCER_DIED
+            return NoBatch.PRODUCER_DIED
         if agreed.over:
-            return Verdict.TIME_UP
+            return NoBatch.TIME_UP
         if not agreed.missing or agreed.waited < PATIENCE:
             return None
         if agreed.ended and self._nothing_left():
-            return Verdict.NOTHING_LEFT
+            return NoBatch.NOTHING_LEFT
         if self._ranks.leads and (not self._told or agreed.waited - self._told > REMIND):
             self._told = agreed.waited
             self._say(agreed.waited)
         if agreed.uncovered and not self._covered:
             self._covered = True
-            return Verdict.COVER
+            return NoBatch.COVER
         return None
 
     def _agree(self, batch: Batch | None) -> Agreement:

@@ -13,7 +13,8 @@ from xrdcommon.spool.spool import Spool
 
 from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation.fixed_test_sets import parse_tests
-from xrdtrain.fitting.request import FitRequest, chosen_feed, origin_of
+from xrdtrain.fitting.options import FitRequest
+from xrdtrain.fitting.request import chosen_feed, origin_of
 from xrdtrain.inference.load import load_run
 from xrdtrain.runs.config import RunConfig
 

@@ -1,4 +1,4 @@
-"""What the user asked `xrdtrain fit` for, and what follows from it together with the run that may be there already."""
+"""What follows from what the user asked `xrdtrain fit` for together with the run that may be there already."""
 
 from __future__ import annotations
 
@@ -11,70 +11,19 @@ from typing import Any
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.fixed_sets.fixed_set import FixedSet, is_fixed_set
 from xrdcommon.shards.format import SPOOL_FILE
-from xrdcommon.space_groups import parse_groups
 from xrdcommon.spool.layout import MAIN, check_name
 from xrdcommon.spool.spool import Spool
 
 from xrdtrain.data.progress import OnCrash
-from xrdtrain.inference.classifier import Precision
+from xrdtrain.fitting.options import FitRequest
 from xrdtrain.models import Preset, Recipe, default_preset, get_preset
+from xrdtrain.models.options import with_options
 from xrdtrain.models.spec import FILE as NETWORK_FILE
 from xrdtrain.runs.config import RunConfig, read_config
+from xrdtrain.runs.network import read_network
 
 BEFORE_A_RUN = ("produce.log", "cache", NETWORK_FILE)
 """What may lie in a folder in which no run has begun."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitRequest:
-    """What the user asked for; None: the preset's value, or the run's when it goes on.
-
-    Attributes are those of the command (see `xrdtrain fit --help`).
-    """
-
-    source: Path | None = None
-    run: Path | None = None
-    model: str | None = None
-    tests: tuple[str, ...] | None = None
-    samples: int | None = None
-    max_time: float | None = None
-    resume: bool = True
-    precision: Precision = Precision.AUTO
-    compile: bool | None = None
-    batch: int | None = None
-    learning_rate: float | None = None
-    eval_every: int | None = None
-    checkpoint_every: int | None = None
-    produce: int | None = None
-    produce_options: str = ""
-    init_from: Path | None = None
-    seed: int | None = None
-    classes: tuple[int, ...] | None = None
-    feed: str | None = None
-    on_crash: OnCrash | None = None
-    cache: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that make no sense."""
-        for name in ("samples", "batch", "eval_every", "checkpoint_every", "max_time", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"--{name.replace('_', '-')} {value}: must be positive and finite")
-        if self.seed is not None and self.seed < 0:
-            raise InputError(f"--seed {self.seed}: must not be negative")
-
-
-def parse_classes(text: str) -> tuple[int, ...]:
-    """Read space groups such as 2,14,62, or those of a run where a run folder is named.
-
-    Raises:
-        InputError: not space groups.
-        FormatError: the folder is no run of this version.
-
-    """
-    if (Path(text) / "config.json").is_file():
-        return tuple(read_config(Path(text)).classes)
-    return tuple(parse_groups(text))
 
 
 def earlier_run(request: FitRequest) -> RunConfig | None:
@@ -97,7 +46,7 @@ def earlier_run(request: FitRequest) -> RunConfig | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """The network to train and how: today's preset for a new run, what it began with for one that goes on.
 
     Attributes:
@@ -112,22 +61,33 @@ class Plan:
     preset: Preset | None
 
 
-def chosen_plan(request: FitRequest, before: RunConfig | None) -> Plan:
-    """Return the run's plan, else the model asked for, else the one that suits the machine.
+def chosen_plan(request: FitRequest, before: RunConfig | None) -> TrainingPlan:
+    """Return the run's plan, else the model asked for with its options, else the one that suits the machine.
 
     Raises:
-        InputError: no such model, or the run has another.
+        InputError: no such model or option, or the run was started with others.
 
     """
     if before is None:
         preset = default_preset() if request.model is None else get_preset(request.model)
-        return Plan(preset.name, preset.recipe, preset)
+        preset = with_options(preset, request.options or ())
+        return TrainingPlan(preset.name, preset.recipe, preset)
     if request.model not in (None, before.model):
         raise InputError(
             f"{request.run}: the run was started otherwise (model was {before.model}, now {request.model}); "
             "take another --run"
         )
-    return Plan(before.model, Recipe.from_dict(before.recipe, str(request.run)), None)
+    recipe = Recipe.from_dict(before.recipe, str(request.run))
+    if request.options and request.run is not None:
+        spec = read_network(request.run)
+        now = Preset(before.model, spec.architecture, recipe, spec.input.transform, spec.input.channels)
+        for option in request.options:
+            if with_options(now, (option,)) != now:
+                raise InputError(
+                    f"{request.run}: the run was started otherwise (without --option {option}); take another --run or "
+                    "leave the option out"
+                )
+    return TrainingPlan(before.model, recipe, None)
 
 
 def chosen_run(request: FitRequest, model: str, source: Path) -> Path:

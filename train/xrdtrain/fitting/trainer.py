@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 from xrdcommon import console
 from xrdcommon.errors import DiskFullError, InputError, Interrupted
 from xrdcommon.files import write_json
@@ -21,16 +20,15 @@ from xrdcommon.json_values import json_ready
 from xrdcommon.signals import StopRequest
 
 from xrdtrain.data.batch import Batch, Source
-from xrdtrain.distributed import Ranks, explain_lost_peer
+from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation import test_set_pass as evaluation
 from xrdtrain.evaluation.fixed_test_sets import TestSet
-from xrdtrain.fitting.agreement import Verdict, Waiting, nothing_came
+from xrdtrain.fitting.agreement import NoBatch, Waiting, nothing_came
+from xrdtrain.fitting.learner import Learner
 from xrdtrain.fitting.local_producer import Producer
-from xrdtrain.fitting.optimisers import make_optimiser
 from xrdtrain.fitting.schedule import learning_rate
 from xrdtrain.fitting.training_log import Fresh, Journal
-from xrdtrain.inference.classifier import Precision, Ranking, arithmetic
-from xrdtrain.inputs.transform import Preparation
+from xrdtrain.inference.classifier import Precision, Ranking
 from xrdtrain.models import NetworkSpec, Recipe
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig
@@ -61,17 +59,12 @@ class Trainer:
         compiled: bool,
     ) -> None:
         self._config, self._recipe, self._spec, self._run = config, recipe, spec, run
-        self._prepare = Preparation(spec.input, source.grid)
         self._source, self._tests, self._ranks = source, tests, ranks
         self._stop, self._producer = stop, producer
         self._precision = Precision(config.precision)
-        self._model = model.to(ranks.device)
-        self._optimiser = make_optimiser(recipe, self._model, config.learning_rate)
-        forward: Any = self._model
-        if ranks.world > 1:
-            devices = [ranks.device] if ranks.device.type == "cuda" else None
-            forward = DistributedDataParallel(self._model, device_ids=devices)
-        self._forward: Callable[[torch.Tensor], torch.Tensor] = torch.compile(forward) if compiled else forward
+        self._learner = Learner(
+            config=config, recipe=recipe, spec=spec, model=model, grid=source.grid, ranks=ranks, compiled=compiled
+        )
         self._fresh = Fresh(ranks.device)
         self._journal: Journal | None = None
         self.samples = 0
@@ -98,8 +91,7 @@ class Trainer:
         """Begin anew, or exactly where a checkpoint was written."""
         cursor = None
         if state is not None:
-            self._model.load_state_dict(state["model"])
-            self._optimiser.load_state_dict(state["optimiser"])
+            self._learner.restore(state)
             counters = state["counters"]
             self.samples, self.epoch = int(state["samples"]), int(counters["epoch"])
             self._epoch_samples = int(counters["epoch_samples"])
@@ -125,7 +117,6 @@ class Trainer:
             InputError: the loss is no longer finite.
 
         """
-        self._model.train()
         self.finished = self._enough()
         while not self.finished:
             with self._progress() as advance:
@@ -175,7 +166,7 @@ class Trainer:
             if self._ranks.leads and now - noted > NOTE_SECONDS:
                 noted = now
                 n, loss, right, _ = self._fresh.peek().tolist()
-                note = f"loss {loss / n:.3f}  top-1 {right / n:.1%}"
+                note = f"loss {loss / n:.3f}  top-1 {right / n:.1%}" if n else ""
             advance(self._config.batch, note)
             due = self._saved_at + self._config.checkpoint_every <= self.samples or self._waiting.agreed.save
             if self._enough():
@@ -199,14 +190,14 @@ class Trainer:
             found = self._waiting.next()
             if isinstance(found, Batch):
                 return found
-            if found is Verdict.COVER:
+            if found is NoBatch.COVER:
                 self._checkpoint()
                 continue
-            if found is Verdict.STOPPED:
+            if found is NoBatch.STOPPED:
                 self._interrupt(f"stopped by {self._stop.reason or 'another rank'}")
-            if found is Verdict.PRODUCER_DIED:
+            if found is NoBatch.PRODUCER_DIED:
                 self._producer_died()
-            if found is Verdict.NOTHING_LEFT and self._ranks.leads:
+            if found is NoBatch.NOTHING_LEFT and self._ranks.leads:
                 console.say("xrdgen produce has ended and the spool is used up: ending the training here")
             return None
 
@@ -232,35 +223,16 @@ class Trainer:
         if self._config.max_time:
             progress = max(progress, self._waiting.agreed.elapsed / self._config.max_time)
         rate = learning_rate(self._recipe.schedule, self._config.learning_rate, self.samples, progress)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        x = self._prepare(batch.patterns, self._ranks.device, batch.samples, self._hidden())
-        labels = batch.labels.to(self._ranks.device, non_blocking=True)
-        with explain_lost_peer(), arithmetic(self._precision, self._ranks.device):
-            logits = self._forward(x)
-        loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
-        self._fresh.add(logits, labels, loss.detach(), batch.samples)
-        self._optimiser.zero_grad(set_to_none=True)
-        with explain_lost_peer():
-            # DDP takes the mean over ranks; parts of a batch may differ in size
-            (loss * (self._ranks.world / self._config.batch)).backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
+        self._fresh.add(*self._learner.step(batch, rate, self.samples))
         self._source.used(batch)
         self.samples += self._config.batch
         self._epoch_samples += self._config.batch
-
-    def _hidden(self) -> NDArray[np.float64] | None:
-        """Return what the recipe hides from this rank's part of the next batch."""
-        if self._recipe.mask is None:
-            return None
-        batch = self._config.batch
-        return self._recipe.mask.draw(self._config.seed, self.samples, batch)[self._ranks.slice(batch)]
 
     def _rank_tests(self, limit: int | None) -> list[Ranked]:
         """Rank all test sets, or up to `limit` patterns of each."""
         return [
             evaluation.rank_test_set(
-                self._model,
+                self._learner.shown,
                 test,
                 ranks=self._ranks,
                 precision=self._precision,
@@ -280,6 +252,7 @@ class Trainer:
         self._check_sound()
         self.epoch += 1
         n, loss, right1, right5 = self._ranks.total(self._fresh.sums()).tolist()
+        n = n or math.nan  # an epoch so short that every pattern was mixed says nothing of fresh ones
         classes = self._source.classes
         rankings = self._rank_tests(evaluation.PER_EPOCH) if rankings is None else rankings
         tests = {
@@ -303,8 +276,8 @@ class Trainer:
                     "top5": right5 / n,
                     "tests": tests,
                     "gap": None if first is None else right1 / n - first["top1"],
-                    "learning_rate": self._optimiser.param_groups[0]["lr"],
-                    "samples_per_second": n / self._seconds if self._seconds else 0.0,
+                    "learning_rate": self._learner.rate,
+                    "samples_per_second": self._epoch_samples / self._seconds if self._seconds else 0.0,
                     "wait_fraction": min(1.0, self._waited / self._seconds) if self._seconds else 0.0,
                     "backlog_samples": None if backlog is None else backlog.samples,
                     "backlog_shards": None if backlog is None else backlog.shards,
@@ -341,8 +314,7 @@ class Trainer:
             self._source.verify()
             state = {
                 "network": self._spec.to_dict(),
-                "model": self._model.state_dict(),
-                "optimiser": self._optimiser.state_dict(),
+                **self._learner.state(),
                 "counters": {
                     "epoch": self.epoch,
                     "epoch_samples": self._epoch_samples,
@@ -369,7 +341,7 @@ class Trainer:
 
         """
         loss = bool(torch.isfinite(self._fresh.peek()).all())
-        sound = loss and checkpoint.not_finite(self._model.state_dict()) is None
+        sound = loss and self._learner.is_finite()
         if not any(self._ranks.largest(float(not sound))):
             return
         self.finished = False  # shards behind the last good checkpoint stay claimed, to be used again

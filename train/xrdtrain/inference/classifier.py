@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import torch
@@ -17,19 +16,12 @@ from torch import Tensor, nn
 from xrdcommon.errors import InputError
 
 from xrdtrain.inputs.transform import Preparation
+from xrdtrain.precision import Precision as Precision
 
 KEPT = 20
 """Ranked candidates kept of every pattern (the paper shows top-k up to 20)."""
 
 CHUNK = 256
-
-
-class Precision(StrEnum):
-    """Arithmetic of the network; weights and optimiser are always float32."""
-
-    AUTO = "auto"
-    BF16 = "bf16"
-    FP32 = "fp32"
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:

@@ -25,6 +25,8 @@ class Channel(StrEnum):
     """The transformed intensity, 0 where nothing was measured."""
     MASK = "mask"
     """1 where the pattern was measured, 0 elsewhere."""
+    SQUARED_SINE = "sin2-theta"
+    """The pattern on an axis of as many even steps of sin^2(theta) (see `inputs.squared_sine`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class InputSpec:
     Attributes:
         measurement: 2theta axis and wavelength of the patterns; the axis need not be the grid of the source that the
             network is trained on (see `inputs.axis`).
-        channels: the pattern alone, or the pattern and its mask.
+        channels: the pattern, and its mask or its form on another axis.
         transform: of the intensity.
 
     """
@@ -51,7 +53,7 @@ class InputSpec:
 
         """
         if self.channels[:1] != (Channel.PATTERN,) or len(set(self.channels)) != len(self.channels):
-            raise InputError(f"channels {', '.join(self.channels)}: give pattern, or pattern and mask")
+            raise InputError(f"channels {', '.join(self.channels)}: give pattern first, then others, each once")
 
     @property
     def has_mask(self) -> bool:
@@ -65,7 +67,7 @@ class InputSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (P,) for the pattern alone, (channels, P) with a mask."""
+        """Shape of one sample: (P,) for the pattern alone, (channels, P) of several channels."""
         return (self.n_points,) if len(self.channels) == 1 else (len(self.channels), self.n_points)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from xrdcommon.grid import Grid
 
 from xrdtrain.inputs.axis import AxisChange
 from xrdtrain.inputs.masking import measured_ranges, shown
-from xrdtrain.inputs.spec import InputSpec, Transform
+from xrdtrain.inputs.spec import Channel, InputSpec, Transform
+from xrdtrain.inputs.squared_sine import on_squared_sine
 
 
 class Preparation:
@@ -36,7 +37,7 @@ class Preparation:
         samples: NDArray[np.void] | None = None,
         hidden: NDArray[np.float64] | None = None,
     ) -> Tensor:
-        """Return the input (B, Q), or (B, C, Q) with a mask, of patterns (B, P) in [0, 1].
+        """Return the input (B, Q), or (B, C, Q) of several channels, of patterns (B, P) in [0, 1].
 
         Args:
             patterns: float16 or float32, on any device.
@@ -58,9 +59,21 @@ class Preparation:
 
 
 def with_channels(spec: InputSpec, x: Tensor, mask: Tensor | None) -> Tensor:
-    """Transform intensities (B, Q) and add the mask (B, Q) where the network has a channel for it (None: all ones)."""
+    """Transform intensities (B, Q) and add the network's other channels.
+
+    Args:
+        spec: of the network.
+        x: intensities, 0 where nothing was measured.
+        mask: (B, Q) where it was; None: everywhere.
+
+    """
     if spec.transform is Transform.SQUARE_ROOT:
         x = x.sqrt()
-    if not spec.has_mask:
+    if len(spec.channels) == 1:
         return x
-    return torch.stack([x, torch.ones_like(x) if mask is None else mask.to(x.dtype)], dim=1)
+    made = {
+        Channel.PATTERN: lambda: x,
+        Channel.MASK: lambda: torch.ones_like(x) if mask is None else mask.to(x.dtype),
+        Channel.SQUARED_SINE: lambda: on_squared_sine(x, spec.measurement.grid),
+    }
+    return torch.stack([made[channel]() for channel in spec.channels], dim=1)

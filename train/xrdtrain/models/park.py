@@ -65,6 +65,10 @@ class Park(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Return what enters the last layer, (B, F), of patterns (B, P) or, of several channels, (B, D, P)."""
+        return self.layers[:-1](x.unsqueeze(1) if x.dim() == 2 else x)  # type: ignore[no-any-return]
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, C) of patterns (B, P) or, of several channels, (B, D, P)."""
         return self.layers(x.unsqueeze(1) if x.dim() == 2 else x)  # type: ignore[no-any-return]

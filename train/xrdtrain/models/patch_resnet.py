@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xrdtrain.models.matrix_convolution import convolve, pays
+from xrdtrain.models.peaks import PeakBranch
 
 EPSILON = 1e-3
 """Of the normalisation, as in the paper's networks."""
@@ -33,6 +34,7 @@ class PatchResNetSettings:
         stride: points from patch to patch.
         kernel: length of the blocks' convolutions.
         dense: nodes of the layer before the logits, followed by a ReLU.
+        peaks: strongest maxima that are given to that layer as a list too (see `models.peaks`).
 
     """
 
@@ -43,6 +45,7 @@ class PatchResNetSettings:
     stride: int = 32
     kernel: int = 5
     dense: int = 256
+    peaks: int = 0
 
 
 class PatternNorm(nn.Module):
@@ -128,7 +131,9 @@ class PatchResNet(nn.Module):
                 block = Block(channels, width, settings.kernel, length=length, stride=step)
                 self.blocks.append(block)
                 channels, length = width, block.out_length
-        self.dense = nn.Linear(channels * length, settings.dense)
+        self.peaks = PeakBranch(settings.peaks, n_points) if settings.peaks else None
+        listed = 0 if self.peaks is None else self.peaks.width
+        self.dense = nn.Linear(channels * length + listed, settings.dense)
         self.logits = nn.Linear(settings.dense, n_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -138,8 +143,9 @@ class PatchResNet(nn.Module):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, C) of patterns (B, P), or of channels (B, K, P)."""
+    def features(self, x: Tensor) -> Tensor:
+        """Return what enters the last layer, (B, F), of patterns (B, P), or of channels (B, K, P)."""
+        pattern = x if x.dim() == 2 else x[:, 0]
         kind = x.device.type
         if kind != "meta" and torch.is_autocast_enabled(kind):  # patches are copied in the type they are multiplied in
             x = x.to(torch.get_autocast_dtype(kind))
@@ -149,5 +155,11 @@ class PatchResNet(nn.Module):
         rows = self.stem(patches.transpose(1, 2).reshape(batch * length, -1))
         x = rows.view(batch, 1, length, -1).permute(0, 3, 1, 2)
         x = self.blocks(functional.relu(self.stem_norm(x)))
-        x = functional.relu(self.dense(x.permute(0, 2, 3, 1).flatten(1)))
-        return self.logits(x)  # type: ignore[no-any-return]
+        x = x.permute(0, 2, 3, 1).flatten(1)
+        if self.peaks is not None:
+            x = torch.cat([x, self.peaks(pattern).to(x.dtype)], dim=1)
+        return functional.relu(self.dense(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, C) of patterns (B, P), or of channels (B, K, P)."""
+        return self.logits(self.features(x))  # type: ignore[no-any-return]

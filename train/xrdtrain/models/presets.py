@@ -27,6 +27,10 @@ PAPER_CLASSES = 145
 """Size of the paper's output, for which parameters are counted (its input is `Measurement()`)."""
 
 
+HEADS = ("crystal-system", "extinction-group", "lattice", "crystallite-size")
+"""What a network may learn beside the space group (see `fitting.heads`)."""
+
+
 class Schedule(StrEnum):
     """How the learning rate changes."""
 
@@ -57,6 +61,12 @@ class Recipe:
         samples: default length of a training.
         samples_per_epoch: default distance between two lines of metrics.
         mask: what is hidden from the patterns in training; None: nothing.
+        class_weights: the loss of a sample is weighted by its group's frequency to minus this power.
+        label_smoothing: share of each label that is spread over all classes.
+        ema: decay a step of the average of the weights that is measured and saved; 0: the weights themselves are.
+        mix: share of the patterns that another crystal's is added to.
+        heads: what is learned beside the space group, of `HEADS`.
+        head_weight: of each head's loss.
 
     """
 
@@ -68,6 +78,34 @@ class Recipe:
     samples: int
     samples_per_epoch: int = PAPER_EPOCH
     mask: RandomMask | None = None
+    class_weights: float = 0.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    mix: float = 0.0
+    heads: tuple[str, ...] = ()
+    head_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse options of training that make no sense.
+
+        Raises:
+            InputError: names it.
+
+        """
+        limits = {"class_weights": 1.0, "label_smoothing": 0.9, "ema": 0.99999, "mix": 0.9, "head_weight": 10.0}
+        for name, most in limits.items():
+            if not 0.0 <= getattr(self, name) <= most:
+                raise InputError(f"{name.replace('_', '-')} {getattr(self, name)}: must be 0 to {most:g}")
+        if unknown := [name for name in self.heads if name not in HEADS]:
+            raise InputError(f"no head '{unknown[0]}'; there are {', '.join(HEADS)}")
+
+    def options(self) -> list[str]:
+        """Return the options of training that are on, as `--option` takes them."""
+        names = ("class_weights", "label_smoothing", "ema", "mix")
+        said = [f"{name.replace('_', '-')}={getattr(self, name):g}" for name in names if getattr(self, name)]
+        if self.heads:
+            said += [f"heads={','.join(self.heads)}", f"head-weight={self.head_weight:g}"]
+        return said
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -89,8 +127,9 @@ class Recipe:
             values = {field.name: content[field.name] for field in fields(cls) if field.name in content}
             values["optimiser"], values["schedule"] = Optimiser(values["optimiser"]), Schedule(values["schedule"])
             values["mask"] = None if values.get("mask") is None else RandomMask.from_dict(values["mask"])
+            values["heads"] = tuple(values.get("heads", ()))
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, InputError) as error:
             raise FormatError(f"{where}: not a recipe that this version reads ({error})") from error
 
 

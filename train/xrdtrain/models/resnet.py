@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from xrdtrain.models.layers import SameConv1d, SameMaxPool1d, variance_scaling_
+from xrdtrain.models.peaks import PeakBranch
 
 EPSILON = 1e-3
 """Of the group normalisation (the default of the layer that the authors used)."""
@@ -37,6 +39,7 @@ class ResNetSettings:
         dense: nodes of the layer before the logits.
         dense_activation: a ReLU after that layer. The authors' code has none, which makes the last two layers one
             linear map; small networks gain by it.
+        peaks: strongest maxima that are given to that layer as a list too (see `models.peaks`).
 
     """
 
@@ -51,6 +54,7 @@ class ResNetSettings:
     pool_input: int = 1
     dense: int = 256
     dense_activation: bool = False
+    peaks: int = 0
 
 
 class ConvNorm(nn.Module):
@@ -142,7 +146,9 @@ class ResNet(nn.Module):
                 self.blocks.append(block)
                 channels, length = block.channels, block.out_length
             self.lengths.append(length)
-        self.dense = nn.Linear(channels * length, settings.dense)
+        self.peaks = PeakBranch(settings.peaks, n_points) if settings.peaks else None
+        listed = 0 if self.peaks is None else self.peaks.width
+        self.dense = nn.Linear(channels * length + listed, settings.dense)
         self.activation: nn.Module = nn.ReLU() if settings.dense_activation else nn.Identity()
         self.logits = nn.Linear(settings.dense, n_classes)
         for module in self.modules():
@@ -152,11 +158,18 @@ class ResNet(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, C) of patterns (B, P) or, of several channels, (B, D, P)."""
+    def features(self, x: Tensor) -> Tensor:
+        """Return what enters the last layer, (B, F), of patterns (B, P) or, of several channels, (B, D, P)."""
         x = x.unsqueeze(1) if x.dim() == 2 else x
+        pattern = x[:, 0]
         if self.pool_input > 1:
             x = functional.avg_pool1d(functional.pad(x, (0, self.input_pad)), self.pool_input)
         x = self.pool(functional.relu(self.stem(x), inplace=True))
         x = self.blocks(x).flatten(1)
-        return self.logits(self.activation(self.dense(x)))  # type: ignore[no-any-return]
+        if self.peaks is not None:
+            x = torch.cat([x, self.peaks(pattern).to(x.dtype)], dim=1)
+        return self.activation(self.dense(x))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, C) of patterns (B, P) or, of several channels, (B, D, P)."""
+        return self.logits(self.features(x))  # type: ignore[no-any-return]
