@@ -35,19 +35,15 @@ def models(
     Examples:
       xrdtrain models
       xrdtrain models --cost
-<<<<<<< HEAD
+      xrdtrain models --options
       xrdtrain models embedded:measured
     """
     from xrdtrain.inference.bundle import shipped
-=======
-      xrdtrain models --options
-    """
+    from xrdtrain.models.catalogue import catalogue
+
     if options:
         _emit_options(as_json=as_json)
         return
->>>>>>> 4fe79e2 (Options of training by name, from a file or a command line; fit --dry-run; one source for what fit can be asked)
-    from xrdtrain.models.catalogue import catalogue
-
     if network is not None:
         _emit_network(network, as_json=as_json)
         return
