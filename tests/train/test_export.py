@@ -14,6 +14,7 @@ import pytest
 import torch
 from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import write_json
+from xrdcommon.grid import Grid
 from xrdcommon.json_values import json_ready
 from xrdtrain.evaluation.evaluate import evaluate_run
 from xrdtrain.fitting.fit import fit
@@ -151,3 +152,20 @@ def test_damaged_and_foreign_files(tmp_path: Path, make_fixed_set: Any) -> None:
         load_run(tmp_path / "nothing.safetensors")
     with pytest.raises(InputError, match=r"cannot export '\.pth'; give one of \.safetensors, \.pt2, \.onnx"):
         export(run, tmp_path / "net.pth")
+
+
+def test_a_report_on_one_file_shows_it_on_the_real_structures_of_the_package(
+    tmp_path: Path, make_fixed_set: Any, run_command: Callable[..., Any]
+) -> None:
+    data, file = make_fixed_set(grid=Grid(5.0, 90.0, 0.05)), tmp_path / "small.safetensors"
+    export(trained(tmp_path / "run", data, "patch-resnet"), file, {})
+    done = run_command("xrdtrain", "report", file.name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "small.html"
+    page = (tmp_path / "small.html").read_text()
+    measured = evaluate_run(file, ["amcsd=embedded"])["amcsd"]
+    assert f"{100 * measured['top1']:.1f}" in page
+    assert "patch-resnet" in page
+    assert not list(tmp_path.glob("xrdtrain-*"))
+    both = run_command("xrdtrain", "report", file.name, tmp_path / "run", cwd=tmp_path)
+    assert both.stdout.strip() == "comparison.html", both.stderr

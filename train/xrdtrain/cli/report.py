@@ -10,12 +10,18 @@ import typer
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders made by `xrdtrain fit`; several are compared.")
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders made by `xrdtrain fit`, .safetensors files, or embedded:NAME; several are compared.",
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="File to write; RUN/report.html by default, ./comparison.html for several runs.", show_default=False
+            help="File to write; RUN/report.html by default, ./NAME.html for a network that is one file, "
+            "./comparison.html for several.",
+            show_default=False,
         ),
     ] = None,
     test: Annotated[
@@ -33,19 +39,23 @@ def report(
       xrdtrain report runs/2026-01-31-resnet-10
       xrdtrain report runs/big --test icsd --out big.html
       xrdtrain report runs/resnet-10 runs/resnet-50 --out comparison.html
+      xrdtrain report embedded:pure
     """
     from xrdcommon import console
     from xrdcommon.errors import InputError
 
+    from xrdtrain.inference.bundle import is_bundle
     from xrdtrain.report.comparison import write_comparison
+    from xrdtrain.report.exported import report_name, run_folders
     from xrdtrain.report.page import write_report
 
-    if len(runs) == 1:
-        path = write_report(runs[0], out, test)
-    elif test is not None:
+    if len(runs) > 1 and test is not None:
         raise InputError("--test: shows one test set of one run in detail; a comparison shows all of them")
-    else:
-        path = write_comparison(runs, out or Path("comparison.html"))
+    with run_folders(runs) as folders:
+        if len(runs) == 1:
+            path = write_report(folders[0], out or (Path(report_name(runs[0])) if is_bundle(runs[0]) else None), test)
+        else:
+            path = write_comparison(folders, out or Path("comparison.html"))
     if json_output:
         console.emit_json({"report": str(path)})
     else:

@@ -24,7 +24,12 @@ from xrdtrain.measured.measured_set import is_measured_set, open_measured_set
 
 
 def evaluate_run(
-    path: Path, tests: Sequence[str] | None, *, backgrounds: Sequence[str] = ("auto",), prior: str = "trained"
+    path: Path,
+    tests: Sequence[str] | None,
+    *,
+    backgrounds: Sequence[str] = ("auto",),
+    prior: str = "trained",
+    write_to: Path | None = None,
 ) -> dict[str, Any]:
     """Return all measures of each test set and write the predictions to RUN/evaluation.
 
@@ -36,12 +41,14 @@ def evaluate_run(
         tests: NAME=PATH, or None for the run's own; a path is a fixed set or a set of measured patterns.
         backgrounds: for measured patterns, one measurement each; the first goes by the set's name.
         prior: for measured patterns, see `inference.prior`.
+        write_to: the folder that takes RUN's place.
 
     Raises:
         InputError, MissingFileError, FormatError: no such run or set, or they do not fit.
 
     """
     run = load_run(path)
+    folder = path if write_to is None else write_to
     if tests is None:
         paths = {name: Path(place) for name, place in run.config.tests.items()}
     else:
@@ -69,8 +76,8 @@ def evaluate_run(
             arrays = evaluation.calibrated(arrays, run.calibration)
             sets = coverage(run.calibration, run.calibration(arrays["logits"]), test.labels)
             measures = {**evaluation.measure(arrays), "uncalibrated": before, "candidate_sets": sets}
-        if path.is_dir():
-            evaluation.write_predictions(path / "evaluation" / f"{test.name}.npz", arrays)
+        if folder.is_dir():
+            evaluation.write_predictions(folder / "evaluation" / f"{test.name}.npz", arrays)
         results[test.name] = measures
     return results | _measured(run, measured, backgrounds, prior)
 
