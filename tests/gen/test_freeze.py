@@ -30,6 +30,7 @@ from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import NoReflectionError, Simulator
 from xrdgen.freezing.folder import partial_path
 from xrdgen.freezing.freeze import Limits, freeze_table, rejected_path, sample_id
+from xrdgen.freezing.variants import Labels
 from xrdgen.structures.table import crystal_of, table_of, write_table
 
 SETTINGS = SimulationSettings(grid=Grid(10.0, 80.0, 0.05))
@@ -236,6 +237,27 @@ def test_large_crystals_are_left_out_when_asked(tmp_path: Path) -> None:
     for limits in ({"max_volume": 0.0}, {"max_volume": float("nan")}, {"max_sites": 0}):
         with pytest.raises(InputError, match="must be"):
             Limits(**limits)  # type: ignore[arg-type]
+
+
+def test_test_sets_of_full_sites_and_with_published_labels(tmp_path: Path) -> None:
+    """The variants of the paper's test set: labels of spglib or of the source, without partial occupancy."""
+    agreed = {**HALITE, "id": "agreed", "space_group_published": 225}
+    other = {**HALITE, "id": "other", "space_group_published": 221}
+    write_table(tmp_path / "table.parquet", table_of([agreed, MIXED, other, RUTILE]))
+    freeze_table(tmp_path / "table.parquet", tmp_path / "full.zarr", SETTINGS, limits=Limits(full_sites=True))
+    full = FixedSet.open(tmp_path / "full.zarr")
+    assert "AMCSD:mixed" not in full.ids
+    assert full.samples["space_group"].tolist() == [225, 225, 136]
+    assert full.attributes["limits"] == {"max_volume": None, "max_sites": None, "full_sites": True}
+    assert "left out by --full-sites" in rejected_path(full.path).read_text()
+    freeze_table(
+        tmp_path / "table.parquet", tmp_path / "published.zarr", SETTINGS, limits=Limits(labels=Labels.PUBLISHED)
+    )
+    published = FixedSet.open(tmp_path / "published.zarr")
+    assert published.ids == ["AMCSD:agreed", "AMCSD:other"]
+    assert published.samples["space_group"].tolist() == [225, 221]
+    assert published.attributes["limits"]["labels"] == "published"
+    np.testing.assert_array_equal(published.patterns(1, 2), full.patterns(1, 2))  # the crystal is the same
 
 
 def written_shards(out: Path) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xrdgen.freezing.variants import Variant
+from xrdgen.freezing.variants import Labels, Variant
 
 
 def freeze(
@@ -33,6 +33,14 @@ def freeze(
         int | None,
         typer.Option(help="Leave out crystals with more sites in the asymmetric unit; the paper: 99. Default: none."),
     ] = None,
+    full_sites: Annotated[
+        bool,
+        typer.Option("--full-sites", help="Leave out crystals with sites occupied in part or by several elements."),
+    ] = False,
+    labels: Annotated[
+        Labels,
+        typer.Option(help="Space group that is the label: spglib's, or the published one (where it is known)."),
+    ] = Labels.SPGLIB,
     randomise: Annotated[
         Variant | None,
         typer.Option(
@@ -78,6 +86,7 @@ def freeze(
       xrdgen freeze parts/test.parquet --out test.zarr
       xrdgen freeze embedded:amcsd --out amcsd.zarr --sizes-per-crystal 2 --step 0.04
       xrdgen freeze icsd/test.parquet --out icsd-test.zarr --max-volume 7000 --max-sites 99 --workers 16
+      xrdgen freeze parts/test.parquet --out test-published.zarr --full-sites --labels published
       xrdgen freeze parts/test.parquet --out test-both.zarr --randomise both
       xrdgen freeze embedded:amcsd --out measured.zarr --preset measured --effects no-impurity
     """
@@ -100,6 +109,7 @@ def freeze(
     imperfections = Imperfections.preset(preset)
     if effects is not None:
         imperfections = parse_effects(effects, imperfections)
+    limits = Limits(max_volume, max_sites, full_sites, labels)
     report = freeze_table(
         resolve(table),
         out,
@@ -108,12 +118,12 @@ def freeze(
         seed=seed,
         workers=workers,
         overwrite=force,
-        limits=Limits(max_volume, max_sites),
+        limits=limits,
         randomisation=None if randomise is None else Randomisation(randomise, statistics, seed),
         effects=Effects(imperfections, preset, statistics),
     )
     if report.rejections:
-        what = "could not be simulated" if max_volume is None and max_sites is None else "left out"
+        what = "could not be simulated" if limits == Limits() else "left out"
         doubtful = f", {report.doubtful} of them as their remarks say that they are doubtful" if report.doubtful else ""
         console.say(f"{len(report.rejections)} structures {what}{doubtful}: see {rejected_path(out)}")
     if json_output:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -61,7 +61,16 @@ if TYPE_CHECKING:
 __all__ = ["FreezeReport", "Limits", "Rejection", "freeze_table", "rejected_path", "sample_id"]
 
 MAX_SIZES: Final = 1000
-NEEDED: Final = ["source", "id", "formula", "space_group", "wyckoff_key", *CELL_COLUMNS, "sites"]
+NEEDED: Final = [
+    "source",
+    "id",
+    "formula",
+    "space_group",
+    "space_group_published",
+    "wyckoff_key",
+    *CELL_COLUMNS,
+    "sites",
+]
 """Columns that go to the workers."""
 
 T = TypeVar("T")
@@ -262,6 +271,7 @@ class _Freezer:
             offset=start % self._sizes,
             numbers=numbers,
             rows=self._table[NEEDED].iloc[numbers],
+            limits=self._limits,
             settings=self._settings,
             sizes=self._sizes,
             seed=self._seed,
@@ -355,7 +365,7 @@ def freeze_table(
         "citations": citations(table),
     }
     if limits != Limits():
-        attributes["limits"] = asdict(limits)
+        attributes["limits"] = limits.to_dict()
     if randomisation is not None:
         attributes["randomised"] = randomisation.to_dict()
     effects = effects or Effects()

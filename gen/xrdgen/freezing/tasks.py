@@ -36,6 +36,7 @@ from xrdgen.diffraction.settings import SimulationSettings
 from xrdgen.diffraction.simulator import Simulator
 from xrdgen.freezing.folder import Faults, take_lock
 from xrdgen.freezing.randomise import Randomisation
+from xrdgen.freezing.variants import Labels
 from xrdgen.samples.imaging import ImperfectSimulator
 from xrdgen.samples.record import fill_record
 from xrdgen.structures.families import family_number
@@ -54,11 +55,16 @@ class Limits:
     Attributes:
         max_volume: of the conventional cell, Å^3; crystals at or above it are left out.
         max_sites: of the asymmetric unit; crystals with more are left out.
+        full_sites: leave out crystals with a site that is occupied in part, or by several elements.
+        labels: whose space group is the label: spglib's, by which the crystal is described, or the published one
+            (structures without one are left out).
 
     """
 
     max_volume: float | None = None
     max_sites: int | None = None
+    full_sites: bool = False
+    labels: Labels = Labels.SPGLIB
 
     def __post_init__(self) -> None:
         """Refuse limits that nothing could meet.
@@ -71,6 +77,26 @@ class Limits:
             if value is not None and not value > 0:
                 raise InputError(f"{name} {value}: must be positive")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is asked for, for the attributes of a fixed set."""
+        found: dict[str, Any] = {"max_volume": self.max_volume, "max_sites": self.max_sites}
+        found |= {"full_sites": True} if self.full_sites else {}
+        return found | ({} if self.labels is Labels.SPGLIB else {"labels": self.labels.value})
+
+    def label(self, entry: pd.Series[Any], crystal: Crystal) -> int:
+        """Return the label of a row.
+
+        Raises:
+            InputError: the published group is asked for, and is not known.
+
+        """
+        if self.labels is Labels.SPGLIB:
+            return crystal.space_group
+        published = entry["space_group_published"]
+        if not isinstance(published, int | float | np.integer) or published != published:  # None, NA or NaN
+            raise InputError("no published space group, which --labels published asks for")
+        return int(published)
+
     def check(self, crystal: Crystal) -> None:
         """Refuse a crystal beyond the limits.
 
@@ -78,6 +104,8 @@ class Limits:
             InputError: beyond them; the message has both values.
 
         """
+        if self.full_sites and (len(crystal.occupancies) > crystal.n_sites or (crystal.occupancies < 1.0).any()):
+            raise InputError("a site is occupied in part or by several elements: left out by --full-sites")
         if self.max_volume is not None and crystal.volume >= self.max_volume:
             raise InputError(f"cell of {crystal.volume:.6g} Å^3: not below --max-volume {self.max_volume:g}")
         if self.max_sites is not None and crystal.n_sites > self.max_sites:
@@ -105,6 +133,7 @@ class ShardTask:
         offset: sizes of the first crystal that are in the shard before.
         numbers: rows of the table, one per crystal.
         rows: the same rows.
+        limits: which say whose space group is the label.
         settings: of the simulation.
         sizes: diffractograms per crystal.
         seed: of the crystallite sizes.
@@ -121,6 +150,7 @@ class ShardTask:
     offset: int
     numbers: list[int]
     rows: pd.DataFrame
+    limits: Limits
     settings: SimulationSettings
     sizes: int
     seed: int
@@ -185,6 +215,7 @@ def check_rows(task: CheckTask) -> Faults:
             crystal = crystal_of(entry)
             simulator.arrays(crystal)
             task.limits.check(crystal)
+            task.limits.label(entry, crystal)
             if task.randomisation is not None:
                 task.randomisation.check(crystal, task.first + offset)
         except XrdError as error:
@@ -217,6 +248,7 @@ def simulate_shard(task: ShardTask) -> Faults:
                 patterns[at] = scratch
                 fill_record(outcome["sample"][at], crystal, parameters, identity)
                 outcome["sample"][at]["family"] = family
+                outcome["sample"][at]["space_group"] = task.limits.label(entry, crystal)
                 outcome["id"][at] = name
         except XrdError as error:
             faults[row] = reason_of(error)

@@ -1,4 +1,4 @@
-"""The names of the randomised sets; apart, so that the command line needs no kernels to know them."""
+"""Names that options take; apart, so that the command line needs no kernels to know them."""
 
 from __future__ import annotations
 
@@ -12,3 +12,10 @@ class Variant(StrEnum):
     COORDINATES = "coordinates"
     LATTICE = "lattice"
     BOTH = "both"
+
+
+class Labels(StrEnum):
+    """Whose space group labels a diffractogram."""
+
+    SPGLIB = "spglib"
+    PUBLISHED = "published"
