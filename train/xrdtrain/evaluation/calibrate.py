@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.files import write_json
 
-from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation.fixed_test_sets import open_test_sets
-from xrdtrain.evaluation.test_set_pass import rank_test_set
+from xrdtrain.evaluation.test_set_pass import rank_by_run
 from xrdtrain.inference.calibration import FILE, Calibration, fit_calibration
-from xrdtrain.inference.classifier import Precision
 from xrdtrain.inference.load import Run, load_run
 
 
@@ -72,13 +70,6 @@ def _of_set(
             f"{source}: patterns of real crystals; calibrate on synthetic ones, so that real ones can tell what it "
             "brings (`xrdgen produce`, then `xrdgen convert`)"
         )
-    _, ranking = rank_test_set(
-        run.model,
-        test,
-        ranks=Ranks(0, 1, run.device),
-        precision=Precision(run.config.precision),
-        spec=run.spec.input,
-        advance=advance,
-    )
+    ranking = rank_by_run(run, test, advance)
     known = test.labels >= 0
     return ranking.logits[known], test.labels[known], str(source)

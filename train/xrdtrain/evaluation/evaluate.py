@@ -11,13 +11,11 @@ from xrdcommon.errors import InputError
 from xrdcommon.files import write_json
 from xrdcommon.json_values import json_ready
 
-from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation import test_set_pass as evaluation
 from xrdtrain.evaluation.fixed_test_sets import open_test_sets, parse_tests
 from xrdtrain.evaluation.measured_pass import evaluate_measured, write_measured
 from xrdtrain.inference.answer import Answerer
 from xrdtrain.inference.calibration import coverage
-from xrdtrain.inference.classifier import Precision
 from xrdtrain.inference.load import Run, load_run
 from xrdtrain.measured.background import check_method
 from xrdtrain.measured.measured_set import is_measured_set, open_measured_set
@@ -61,14 +59,7 @@ def evaluate_run(
     results = {}
     for test in opened:
         with console.progress(f"evaluate {test.name}", len(test)) as advance:
-            _, ranking = evaluation.rank_test_set(
-                run.model,
-                test,
-                ranks=Ranks(0, 1, run.device),
-                precision=Precision(run.config.precision),
-                spec=run.spec.input,
-                advance=advance,
-            )
+            ranking = evaluation.rank_by_run(run, test, advance)
         arrays = evaluation.predictions(test, ranking, run.classes)
         measures = evaluation.measure(arrays)
         if run.calibration is not None:

@@ -21,6 +21,7 @@ from xrdtrain.evaluation.fixed_test_sets import TestSet
 from xrdtrain.evaluation.measures import evaluate, quick
 from xrdtrain.inference.calibration import Calibration
 from xrdtrain.inference.classifier import Precision, Ranking, rank_logits, rank_patterns
+from xrdtrain.inference.load import Run
 from xrdtrain.inputs.spec import InputSpec
 from xrdtrain.inputs.transform import Preparation
 from xrdtrain.labels import OUTSIDE, Classes
@@ -66,6 +67,19 @@ def rank_test_set(
         np.concatenate([piece.logits for piece in parts]),
     )
     return rows, ranking
+
+
+def rank_by_run(run: Run, test: TestSet, advance: Callable[[int], None]) -> Ranking:
+    """Rank the candidates of a whole test set with a network that was trained, in this process alone."""
+    _, ranking = rank_test_set(
+        run.model,
+        test,
+        ranks=Ranks(0, 1, run.device),
+        precision=Precision(run.config.precision),
+        spec=run.spec.input,
+        advance=advance,
+    )
+    return ranking
 
 
 def brief(test: TestSet, rows: NDArray[np.int64], ranking: Ranking, classes: Classes) -> dict[str, float]:

@@ -16,12 +16,11 @@ from scipy.special import log_softmax, logsumexp
 from xrdcommon import console
 from xrdcommon.errors import InputError
 
-from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation import test_set_pass as evaluation
 from xrdtrain.evaluation.fixed_test_sets import TestSet, open_test_sets, parse_tests
 from xrdtrain.evaluation.measured_pass import evaluate_measured
 from xrdtrain.inference.answer import Answerer
-from xrdtrain.inference.classifier import Precision, rank_logits
+from xrdtrain.inference.classifier import rank_logits
 from xrdtrain.inference.load import Run, load_run
 from xrdtrain.measured.background import check_method
 from xrdtrain.measured.measured_set import is_measured_set, open_measured_set
@@ -83,14 +82,7 @@ def _fixed(runs: Sequence[Run], places: Sequence[Path], test: TestSet) -> dict[s
     found, logits = [], []
     with console.progress(f"evaluate {test.name}", len(test) * len(runs)) as advance:
         for run in runs:
-            _, ranking = evaluation.rank_test_set(
-                run.model,
-                test,
-                ranks=Ranks(0, 1, run.device),
-                precision=Precision(run.config.precision),
-                spec=run.spec.input,
-                advance=advance,
-            )
+            ranking = evaluation.rank_by_run(run, test, advance)
             arrays = evaluation.predictions(test, ranking, run.classes)
             arrays = arrays if run.calibration is None else evaluation.calibrated(arrays, run.calibration)
             found.append(evaluation.measure(arrays))
