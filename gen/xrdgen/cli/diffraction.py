@@ -73,6 +73,7 @@ def simulate(
     from xrdcommon.errors import InputError
     from xrdcommon.grid import Grid
     from xrdcommon.identity import SampleIdentity
+    from xrdcommon.measurement import Measurement
 
     from xrdgen.diffraction.cif_input import displacement_of, read_crystals
     from xrdgen.diffraction.imperfections import Imperfections, parse_effects
@@ -83,12 +84,12 @@ def simulate(
 
     if not 0 <= seed < 2**64:
         raise InputError(f"--seed {seed}: must be 0 to 2^64 - 1")
+    grid = Grid(two_theta_min, two_theta_max, step)
     imperfections = Imperfections.preset(preset)
     if effects is not None:
-        imperfections = parse_effects(effects, imperfections)
+        imperfections = parse_effects(effects, imperfections, Measurement(grid, wavelength))
     if plot is not None:
         check_plot_name(plot)
-    grid = Grid(two_theta_min, two_theta_max, step)
     asked = displacement_of(displacement)
     crystals = [crystal for path in files for crystal in read_crystals(path, b_iso=b_iso, displacement=asked)]
     imperfect: Imperfect | None = None

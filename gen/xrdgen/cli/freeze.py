@@ -108,7 +108,7 @@ def freeze(
     )
     imperfections = Imperfections.preset(preset)
     if effects is not None:
-        imperfections = parse_effects(effects, imperfections)
+        imperfections = parse_effects(effects, imperfections, settings.measurement)
     limits = Limits(max_volume, max_sites, full_sites, labels)
     report = freeze_table(
         resolve(table),

@@ -18,7 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from xrdcommon.errors import InputError, MissingFileError
+from xrdcommon.instrument import TABLE, Instrument
+from xrdcommon.measurement import Measurement
 
+from xrdgen.diffraction.effects.emission import SAME_WAVELENGTH
 from xrdgen.diffraction.effects.parameters import MAX_IMPURITIES, RANGE_NAMES
 from xrdgen.diffraction.effects.ranges import OFF, RANGE_COLUMNS, Range, nearest
 
@@ -328,31 +331,33 @@ def _presets() -> dict[str, Imperfections]:
     return presets
 
 
-def parse_effects(text: str, base: Imperfections) -> Imperfections:
+def parse_effects(text: str, base: Imperfections, measurement: Measurement | None = None) -> Imperfections:
     """Change imperfections as a user says: "no-texture,no-impurity", or a TOML or JSON file.
 
     `no-NAME` switches an effect off, `NAME` switches it on as `measured` has it, in the order written. A file names
     parameters and their laws (the form of `data/imperfections.toml`); with `base = "PRESET"` it starts from that
-    preset instead.
+    preset instead. A table `[instrument]` (`xrdcommon.instrument`) says for which radiation the laws hold, and which
+    range that instrument measures: what of the grid lies outside is not measured, unless the file says otherwise.
 
     Args:
         text: a comma-separated list, or the name of a file that ends in .toml or .json.
         base: what is changed.
+        measurement: grid and wavelength of the patterns; None: the defaults.
 
     Raises:
         MissingFileError: no such file.
-        InputError: an unknown effect, parameter or value.
+        InputError: an unknown effect, parameter or value; an instrument of another radiation.
 
     """
     path = Path(text)
     if path.suffix.lower() in (".toml", ".json"):
-        return _from_file(path, base)
+        return _from_file(path, base, measurement or Measurement())
     for name in filter(None, (part.strip() for part in text.split(","))):
         base = base.without(name.removeprefix("no-")) if name.startswith("no-") else base.with_measured(name)
     return base
 
 
-def _from_file(path: Path, base: Imperfections) -> Imperfections:
+def _from_file(path: Path, base: Imperfections, measurement: Measurement) -> Imperfections:
     """Read a file of laws; see `parse_effects`."""
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file of effects; give its path, or a list such as no-texture,no-noise")
@@ -363,6 +368,31 @@ def _from_file(path: Path, base: Imperfections) -> Imperfections:
         raise InputError(f"{path}: not readable as {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must be a table of parameters and their laws")
+    if TABLE in values:
+        instrument = Instrument.from_dict(values.pop(TABLE), str(path))
+        values = _unmeasured(instrument, measurement, path) | values
     if "base" in values or "version" in values:
         return Imperfections.from_dict(values, str(path))
     return base.changed(values, str(path))
+
+
+def _unmeasured(instrument: Instrument, measurement: Measurement, path: Path) -> dict[str, float]:
+    """Return the laws of what an instrument does not measure of a grid.
+
+    Raises:
+        InputError: the instrument has another radiation, or measures nothing of the grid.
+
+    """
+    if abs(instrument.wavelength / measurement.wavelength - 1.0) > SAME_WAVELENGTH:
+        raise InputError(
+            f"{path}: fitted to an instrument of {instrument.wavelength:g} Å, the patterns are of "
+            f"{measurement.wavelength:g} Å; give --wavelength {instrument.wavelength:g}"
+        )
+    grid = measurement.grid
+    late, early = instrument.first - grid.two_theta_min, grid.two_theta_max - instrument.last
+    if late + early > 0.8 * (grid.two_theta_max - grid.two_theta_min):
+        raise InputError(
+            f"{path}: an instrument that measures {instrument.first:g} to {instrument.last:g} degrees sees less than a "
+            f"fifth of {grid}; give another range"
+        )
+    return {"late_start": max(late, 0.0), "early_end": max(early, 0.0)}

@@ -11,6 +11,7 @@ from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted, MissingFileError, SpoolError
 from xrdcommon.files import sha256_file
 from xrdcommon.grid import Grid
+from xrdcommon.measurement import Measurement
 from xrdcommon.processes import usable_cores
 from xrdcommon.signals import StopRequest, stop_on_signals
 from xrdcommon.space_groups import parse_groups
@@ -41,7 +42,9 @@ class Asked(SampleOptions):
     def apply(self, configuration: ProductionConfig) -> ProductionConfig:
         """Return a configuration with all that was asked for, but for the statistics."""
         simulation, generator = self.settings(configuration.simulation, configuration.generator)
-        preset, imperfections = self.imperfections(configuration.preset, configuration.imperfections)
+        preset, imperfections = self.imperfections(
+            configuration.preset, configuration.imperfections, simulation.measurement
+        )
         return replace(
             configuration,
             imperfections=imperfections,
@@ -52,7 +55,9 @@ class Asked(SampleOptions):
             rows_per_shard=configuration.rows_per_shard if self.rows_per_shard is None else self.rows_per_shard,
         )
 
-    def imperfections(self, preset: str, imperfections: Imperfections) -> tuple[str, Imperfections]:
+    def imperfections(
+        self, preset: str, imperfections: Imperfections, measurement: Measurement
+    ) -> tuple[str, Imperfections]:
         """Return preset and imperfections that were asked for, or those given where nothing was.
 
         Raises:
@@ -65,7 +70,7 @@ class Asked(SampleOptions):
         if named not in PRESETS:
             raise InputError(f"preset '{named}': must be one of {', '.join(PRESETS)}")
         asked = Imperfections.preset(named)
-        return named, asked if self.effects is None else parse_effects(self.effects, asked)
+        return named, asked if self.effects is None else parse_effects(self.effects, asked, measurement)
 
     def settings(
         self, simulation: SimulationSettings, generator: GeneratorSettings
@@ -157,7 +162,7 @@ def _new(path: Path, asked: Asked) -> tuple[ProductionConfig, Path]:
     if not statistics.is_file():
         raise MissingFileError(f"{statistics}: no statistics there; `xrdgen statistics build` makes them")
     simulation, generator = asked.settings(SimulationSettings(), GeneratorSettings())
-    preset, imperfections = asked.imperfections("pure", Imperfections())
+    preset, imperfections = asked.imperfections("pure", Imperfections(), simulation.measurement)
     new = ProductionConfig.build(
         statistics,
         simulation,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from xrdcommon.errors import InputError, MissingFileError
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdtrain.inference.answer import Answerer
 from xrdtrain.inference.load import load_run
-from xrdtrain.inference.networks import open_network, split_arguments
+from xrdtrain.inference.networks import caveats, open_network, split_arguments
 from xrdtrain.inference.options import predict_options
 from xrdtrain.inference.predict import PredictOptions, predict
 from xrdtrain.inference.prior import class_prior, mineral_counts, static_ranking, trained_prior
+
+EMBEDDED = Path(str(files("xrdtrain"))) / "embedded"
 
 
 def write(path: Path, x: np.ndarray, y: np.ndarray, head: str = "") -> Path:
@@ -161,3 +165,30 @@ def test_words_become_options() -> None:
     for wrong in ({"axis": "x"}, {"columns": "1"}, {"columns": "0,1"}, {"zero_shift": 9.0}, {"background": "no"}):
         with pytest.raises(InputError):
             predict_options(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_network_of_the_package_says_what_it_is(
+    tmp_path: Path, trained: tuple[Path, Path], run_command: Callable[..., Any]
+) -> None:
+    run, real = trained
+    network = load_run(run)
+    first, *rest = caveats("embedded:measured", network)
+    assert "6 of the 230 space groups" in first
+    assert "5 to 90 degrees" in first
+    assert rest
+    told = caveats("embedded:measured", dataclasses.replace(network, card={"limits": ["no organics", "one  phase"]}))
+    assert told == [first, "no organics", "one phase"]
+
+    data = FixedSet.open(real)
+    x, y = data.grid.two_theta, 1e4 * data.patterns(0, 1)[0].astype(float)
+    file = write(tmp_path / "a.xy", x, y, "# Cu K alpha\n")
+    done = run_command("xrdtrain", "predict", file, "--json")
+    if any(EMBEDDED.glob("measured.safetensors")):
+        assert done.returncode == 0, done.stderr
+        assert "answers are those of embedded:measured" in done.stderr
+        assert len(json.loads(done.stdout)[0]["candidates"]) == 5
+    else:
+        assert done.returncode == 2
+        assert "embedded:measured: this package comes without that network" in done.stderr
+    named = run_command("xrdtrain", "predict", run, file, "--json")
+    assert "answers are those of" not in named.stderr

@@ -8,6 +8,7 @@ from xrdcommon import commands
 from xrdtrain.cli.evaluate import evaluate
 from xrdtrain.cli.fit import fit
 from xrdtrain.cli.gate import gate
+from xrdtrain.cli.instrument import instrument
 from xrdtrain.cli.models import bench, models
 from xrdtrain.cli.network import calibrate, export
 from xrdtrain.cli.predict import predict
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (fit, evaluate, predict, gate, serve, report, study, calibrate, export, models, bench):
+for command in (fit, evaluate, predict, gate, instrument, serve, report, study, calibrate, export, models, bench):
     app.command()(command)
 commands.add_version(app)
 

@@ -85,7 +85,7 @@ def predict(
     from xrdcommon.files import write_bytes
 
     from xrdtrain.inference.answer import Answerer
-    from xrdtrain.inference.networks import open_network, split_arguments
+    from xrdtrain.inference.networks import caveats, open_network, split_arguments
     from xrdtrain.inference.options import predict_options
     from xrdtrain.inference.predict import find_patterns
     from xrdtrain.inference.predict import predict as answer
@@ -107,6 +107,9 @@ def predict(
     names, paths = split_arguments(arguments)
     files = find_patterns(paths)
     answerer = Answerer([open_network(name) for name in names])
+    if names[0] not in arguments:  # the network of the package, which nobody has named
+        for line in caveats(names[0], answerer.networks[0]):
+            console.say(line)
     answerer.log_ratio(prior)  # refused before the work
     ask = _ask_radiation if sys.stdin.isatty() and sys.stderr.isatty() and not as_json else None
     predictions: list[Prediction] = []

@@ -16,6 +16,7 @@ from xrdcommon.spool.spool import Spool
 
 from xrdtrain.data.progress import OnCrash
 from xrdtrain.fitting.options import FitRequest
+from xrdtrain.inference.load import load_run
 from xrdtrain.models import Preset, Recipe, default_preset, get_preset
 from xrdtrain.models.options import with_options
 from xrdtrain.models.spec import FILE as NETWORK_FILE
@@ -69,7 +70,10 @@ def chosen_plan(request: FitRequest, before: RunConfig | None) -> TrainingPlan:
 
     """
     if before is None:
-        preset = default_preset() if request.model is None else get_preset(request.model)
+        model = request.model
+        if model is None and request.init_from is not None:
+            model = load_run(request.init_from).config.model
+        preset = default_preset() if model is None else get_preset(model)
         preset = with_options(preset, request.options or ())
         return TrainingPlan(preset.name, preset.recipe, preset)
     if request.model not in (None, before.model):

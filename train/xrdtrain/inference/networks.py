@@ -30,6 +30,32 @@ def open_network(text: str) -> Run:
     return load_run(text)
 
 
+def caveats(name: str, run: Run) -> list[str]:
+    """Return what a person should know who takes a network without having chosen it.
+
+    Args:
+        name: by which it was opened.
+        run: the network.
+
+    Returns:
+        Lines: what it learned from, then what its card says it cannot do (`limits`, a list of texts), if it has one.
+
+    """
+    known = len(run.classes)
+    lines = [
+        f"answers are those of {name}: trained on synthetic patterns, {run.grid}, {run.measurement.wavelength:g} Å, "
+        f"and {known} of the 230 space groups; patterns of any instrument are brought onto that axis",
+    ]
+    limits = (run.card or {}).get("limits")
+    if isinstance(limits, list) and limits and all(isinstance(text, str) for text in limits):
+        return lines + [" ".join(text.split()) for text in limits]
+    return [
+        *lines,
+        "it takes every pattern for one crystalline phase of a known group, and cannot tell groups of one extinction "
+        "symbol apart by absences: look at several candidates, and check them by indexing or refinement",
+    ]
+
+
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[Path]]:
     """Part arguments into networks, which come first, and patterns; without a network the default one.
 

@@ -18,6 +18,7 @@ from xrdcommon.errors import FormatError, InputError, XrdError
 from xrdcommon.space_groups import N_GROUPS
 
 from xrdtrain.measured.emission import Radiation, parse_radiation
+from xrdtrain.measured.formats.arrays import NOT_READ
 from xrdtrain.measured.formats.guard import open_archive, read_bytes
 from xrdtrain.measured.pattern import Axis, MeasuredPattern, ReadOptions, Scan
 from xrdtrain.measured.reading import finish, read_measured
@@ -91,7 +92,7 @@ def _archive(path: Path, radiation: Radiation | None) -> MeasuredSet:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             found: dict[str, NDArray[Any]] = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, TypeError, KeyError) as error:
+    except NOT_READ as error:
         raise FormatError(f"{path}: cannot be read ({error}); need two_theta, intensity and sg") from error
     label = next((name for name in ("sg", "space_group") if name in found), None)
     if label is None or "two_theta" not in found or "intensity" not in found:
