@@ -389,10 +389,11 @@ def _unmeasured(instrument: Instrument, measurement: Measurement, path: Path) ->
             f"{measurement.wavelength:g} Å; give --wavelength {instrument.wavelength:g}"
         )
     grid = measurement.grid
-    late, early = instrument.first - grid.two_theta_min, grid.two_theta_max - instrument.last
+    late = max(instrument.first - grid.two_theta_min, 0.0)
+    early = max(grid.two_theta_max - instrument.last, 0.0)
     if late + early > 0.8 * (grid.two_theta_max - grid.two_theta_min):
         raise InputError(
             f"{path}: an instrument that measures {instrument.first:g} to {instrument.last:g} degrees sees less than a "
             f"fifth of {grid}; give another range"
         )
-    return {"late_start": max(late, 0.0), "early_end": max(early, 0.0)}
+    return {"late_start": late, "early_end": early}
