@@ -30,9 +30,10 @@ from xrdtrain.models import NetworkSpec
 CPU = torch.device("cpu")
 
 
-def trained(folder: Path, source: Path, model: str) -> Run:
+def trained(folder: Path, source: Path, model: str, options: tuple[str, ...] = ()) -> Run:
     """A run of two steps, calibrated by hand."""
-    fit(FitRequest(source=source, run=folder, model=model, tests=("none",), samples=64, batch=32, eval_every=64))
+    steps: dict[str, Any] = {"samples": 64, "batch": 32, "eval_every": 64}
+    fit(FitRequest(source=source, run=folder, model=model, options=options, tests=("none",), **steps))
     bias = np.linspace(-0.5, 0.5, 6)
     write_json(folder / "calibration.json", Calibration(1.7, bias, {0.9: 0.05}, "test", 500, 64).to_dict())
     return load_run(folder, CPU)
@@ -48,9 +49,19 @@ def patterns_for(run: Run, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["patch-resnet-measured", "resnet-10-small"])
-def test_the_same_answers_from_one_file(model: str, tmp_path: Path, make_fixed_set: Any) -> None:
-    run = trained(tmp_path / "run", make_fixed_set(), model)
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("patch-resnet-measured", ()),
+        ("resnet-10-small", ()),
+        ("patch-resnet-measured", ("sin2-theta", "peaks", "heads", "ema=0.5")),
+        ("resnet-10-small", ("sin2-theta", "peaks", "dense-relu")),
+    ],
+)
+def test_the_same_answers_from_one_file(
+    model: str, options: tuple[str, ...], tmp_path: Path, make_fixed_set: Any
+) -> None:
+    run = trained(tmp_path / "run", make_fixed_set(), model, options)
     values, mask = patterns_for(run, 5)
     masks = mask if run.spec.input.has_mask else None
     expected = run.logits(values, masks)

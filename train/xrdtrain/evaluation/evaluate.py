@@ -13,6 +13,7 @@ from xrdcommon.json_values import json_ready
 
 from xrdtrain.evaluation import test_set_pass as evaluation
 from xrdtrain.evaluation.fixed_test_sets import open_test_sets, parse_tests
+from xrdtrain.evaluation.gradients import Weights, gradient_measures, gradient_norms, write_gradients
 from xrdtrain.evaluation.measured_pass import evaluate_measured, write_measured
 from xrdtrain.inference.answer import Answerer
 from xrdtrain.inference.calibration import coverage
@@ -28,6 +29,7 @@ def evaluate_run(
     backgrounds: Sequence[str] = ("auto",),
     prior: str = "trained",
     write_to: Path | None = None,
+    gradients: Weights | None = None,
 ) -> dict[str, Any]:
     """Return all measures of each test set and write the predictions to RUN/evaluation.
 
@@ -40,6 +42,7 @@ def evaluate_run(
         backgrounds: for measured patterns, one measurement each; the first goes by the set's name.
         prior: for measured patterns, see `inference.prior`.
         write_to: the folder that takes RUN's place.
+        gradients: on fixed sets, whose gradient norm is found for each pattern; None: nobody's.
 
     Raises:
         InputError, MissingFileError, FormatError: no such run or set, or they do not fit.
@@ -67,6 +70,12 @@ def evaluate_run(
             arrays = evaluation.calibrated(arrays, run.calibration)
             sets = coverage(run.calibration, run.calibration(arrays["logits"]), test.labels)
             measures = {**evaluation.measure(arrays), "uncalibrated": before, "candidate_sets": sets}
+        if gradients is not None:
+            with console.progress(f"gradients {test.name}", len(test)) as advance:
+                arrays = {**arrays, "gradient_norm": gradient_norms(run, test, gradients, advance)}
+            measures = {**measures, "gradient_norm": gradient_measures(arrays, gradients)}
+            if folder.is_dir():
+                write_gradients(folder / "evaluation" / f"{test.name}-gradients.csv", arrays)
         if folder.is_dir():
             evaluation.write_predictions(folder / "evaluation" / f"{test.name}.npz", arrays)
         results[test.name] = measures
