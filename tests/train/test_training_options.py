@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from xrdcommon.space_groups import CRYSTAL_SYSTEMS, crystal_system
 from xrdtrain.api import load_run
 from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation.calibrate import calibrate
+from xrdtrain.experiments.experiment import fill, load
 from xrdtrain.fitting.average import Average
 from xrdtrain.fitting.dry_run import describe
 from xrdtrain.fitting.fit import FitRequest, fit
@@ -35,7 +37,7 @@ from xrdtrain.fitting.trainer import Trainer
 from xrdtrain.inputs.spec import Channel
 from xrdtrain.inputs.squared_sine import on_squared_sine, squared_sine_axis
 from xrdtrain.models import Recipe, get_preset
-from xrdtrain.models.options import with_options
+from xrdtrain.models.options import OPTIONS, with_options
 from xrdtrain.models.peaks import PeakBranch
 from xrdtrain.precision import Precision
 from xrdtrain.runs import checkpoint
@@ -78,6 +80,19 @@ def test_options_change_what_they_name() -> None:
     assert with_options(measured, ("sin2-theta=off",)) == get_preset("patch-resnet-measured")
     again = Recipe.from_dict(json.loads(json.dumps(changed.recipe.to_dict())), "here")
     assert again == changed.recipe
+
+
+def test_the_experiment_has_an_arm_for_each() -> None:
+    experiment = load("options")
+    values = experiment.resolve({}, 1.0)
+    tried = set()
+    for arm in experiment.arm:
+        words = shlex.split(fill(arm.fit, values, arm.name))
+        preset = get_preset(words[words.index("--model") + 1])
+        options = [words[place + 1] for place, word in enumerate(words) if word == "--option"]
+        assert (with_options(preset, options) != preset) == bool(options)
+        tried |= set(options)
+    assert tried == OPTIONS.keys() - {"head-weight"}
 
 
 @pytest.mark.parametrize(
