@@ -96,7 +96,8 @@ def _of_last(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
     features = torch.from_numpy(found[0]).to(logits.device)
     error = torch.softmax(logits, dim=1) - functional.one_hot(labels.clamp(min=0), logits.shape[1])
     length = features.square().sum(dim=1) + float(layer.bias is not None)
-    return error.norm(dim=1) * length.sqrt()
+    norms: Tensor = error.square().sum(dim=1).mul(length).sqrt()
+    return norms
 
 
 def _of_all(model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
