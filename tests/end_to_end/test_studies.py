@@ -56,6 +56,9 @@ def test_a_killed_study_goes_on(start: Any, run_command: Any, structures: Path, 
         assert float(row["published"]) == pytest.approx(published)
         assert float(row["low"]) <= float(row["top1"]) <= float(row["high"])
         assert int(row["n"]) > 10
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "park-medium-0" in page
+    assert "park-big-0" in page
     table = (tmp_path / "study" / "table.md").read_text()
     assert "| 55.9 |" in table
     assert table in done.stdout

@@ -54,6 +54,7 @@ def make_evaluation(n: int, skill: float, seed: int, outside: float = 0.04) -> d
         "top": CLASSES[order].astype(np.int16),
         "top_probability": np.take_along_axis(probability, order, axis=1).astype(np.float32),
         "samples": samples,
+        "logits": np.log(probability).astype(np.float16),
     }
 
 

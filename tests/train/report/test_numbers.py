@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from xrdtrain.report.page import duration, flatten
 from xrdtrain.report.run_folder import Evaluation
 from xrdtrain.report.svg import Chart, Scale, extent, label, short
 from xrdtrain.report.symbols import printed, typeset
-from xrdtrain.report.training_figures import power_law
+from xrdtrain.report.training_figures import power_law, training_figures
 
 CLASSES = np.array([14, 62, 152, 154, 225])
 
@@ -107,6 +108,21 @@ def test_power_law_is_found_again() -> None:
     law = power_law(samples, 3.0 * samples**-0.25)
     assert law == pytest.approx((3.0, -0.25))
     assert power_law(samples[:3], samples[:3]) is None
+
+
+def test_a_power_law_is_carried_on() -> None:
+    """Error 3 n^-0.25; the figure says what is left at ten times as many."""
+    samples = np.geomspace(1e3, 1e6, 30)
+    metrics = [{"samples": float(n), "top1": 1.0 - 3.0 * n**-0.25} for n in samples]
+    figure = next(item for item in training_figures(metrics) if item.name == "error")
+    assert "falls as n^-0.25, so halving it takes 16 times as many" in figure.caption
+    assert f"and {300 * 1e7**-0.25:.1f} % are left at 10 times as many" in figure.caption
+    rows = [line.split(",") for line in re.findall(r"fit dashed,[^\n<]*", str(figure.svg))]
+    assert float(rows[-1][1]) == pytest.approx(1e7)
+    assert float(rows[-1][2]) == pytest.approx(3.0 * 1e7**-0.25, rel=1e-6)
+    few = [item for item in training_figures(metrics[:5]) if item.name == "error"]
+    assert "Power law" not in few[0].caption
+    assert "fit dashed" not in str(few[0].svg)
 
 
 def test_examples_are_of_different_kinds() -> None:

@@ -23,7 +23,7 @@ FIGURES = (
     "accuracy", "accuracy-log", "error", "loss", "gap", "speed", "waiting", "backlog", "top-k", "calibration", "recall",
     "confusion", "system-matrix", "distribution", "histogram-density_factor", "histogram-crystallite_size",
     "histogram-volume", "histogram-n_sites", "error-volume", "error-n_sites", "families", "extinction",
-    "subgroup-distance", "accuracy-systems", "recall-frequency",
+    "subgroup-distance", "accuracy-systems", "recall-frequency", "loss-distribution", "hard-real-1", "hard-synthetic-6",
 )  # fmt: skip
 
 
@@ -159,6 +159,47 @@ def test_families_absences_and_the_way_of_errors_are_told(run: Path) -> None:
     said = words(Page(render(read_run(run))).text)
     assert "Structure families: not known" in said
     assert "counts once" not in said.replace("every Wyckoff configuration counts once", "")
+
+
+def test_the_hardest_crystals_stand_side_by_side(run: Path) -> None:
+    """The loss is that of the logits; real ones are drawn, synthetic ones named by what draws them again."""
+    import numpy as np
+
+    with np.load(run / "evaluation" / "amcsd.npz") as archive:
+        arrays = dict(archive)
+    content = read_run(run)
+    test = content.tests["amcsd"]
+    probability = np.exp(arrays["logits"].astype(np.float64))
+    probability /= probability.sum(axis=1, keepdims=True)
+    column = np.searchsorted(arrays["classes"], arrays["labels"])
+    expected = [
+        -np.log(probability[row, column[row]]) if inside else np.nan for row, inside in enumerate(test.inside.tolist())
+    ]
+    assert test.loss is not None
+    np.testing.assert_allclose(test.loss, expected, rtol=1e-9)
+    worst = int(np.nanargmax(expected))
+    page = render(content)
+    card = page[page.index('id="hard-real-1"') :]
+    card = card[: card.index("</figure>")]
+    assert content.tests["amcsd"].ids is not None
+    assert content.tests["amcsd"].ids[worst] in card
+    assert f"loss {expected[worst]:.1f}" in card
+    assert '<desc class="data">' in card
+    assert 'data-save="csv"' in card
+    other = page[page.index('id="hard-synthetic-1"') :]
+    other = other[: other.index("</figure>")]
+    assert "<svg viewBox" not in other
+    assert "0000000000000000:0:0:" in other
+    assert "gradient norm" not in card
+    kept = {name: values for name, values in arrays.items() if name != "logits"}
+    norm = np.arange(len(arrays["labels"]), dtype=np.float32)
+    np.savez(run / "evaluation" / "amcsd.npz", **kept, loss=np.where(test.inside, norm, np.nan), gradient_norm=norm)
+    last = int(np.flatnonzero(test.inside)[-1])
+    card = render(read_run(run))
+    card = card[card.index('id="hard-real-1"') :]
+    assert f"gradient norm {last}" in card[: card.index("</figure>")]
+    np.savez(run / "evaluation" / "amcsd.npz", **kept)
+    assert "No loss of a single diffractogram is known" in render(read_run(run))
 
 
 def test_another_test_set_can_be_shown(run: Path) -> None:

@@ -18,6 +18,8 @@ from xrdtrain.experiments.experiment import SUFFIX, Experiment, load, shipped
 from xrdtrain.experiments.outcome import table_lines, write_outcome
 from xrdtrain.experiments.plan import TaskPlan, plan
 from xrdtrain.experiments.runner import TaskResults, run_study
+from xrdtrain.report.comparison import MOST, write_comparison
+from xrdtrain.report.page import write_report
 
 
 def parse_changes(changes: Sequence[str]) -> dict[str, str]:
@@ -83,9 +85,22 @@ def carry_out(
         console.say(f"left out: {what}; give it with --set")
     results = run_study(experiment, todo, values, folder, scale)
     found = write_outcome(experiment, todo, folder)
-    lines = [*table_lines(experiment, found), "", f"{folder}/table.md, table.csv, curve.csv"]
+    page = _write_page(todo, folder)
+    written = f"{folder}/table.md, table.csv, curve.csv" + ("" if page is None else f", {page.name}")
+    lines = [*table_lines(experiment, found), "", written]
     _raise_for_failures(experiment, todo, folder, results, lines)
     return lines, [asdict(row) for row in found]
+
+
+def _write_page(todo: TaskPlan, folder: Path) -> Path | None:
+    """Write report.html: the run of a study with one, several compared (the first ones where they are too many)."""
+    trainings = [task for task in todo.tasks if task.arm is not None and task.after is None]
+    done = [task for task in trainings if (folder / task.makes).is_file()]
+    runs = [(folder / task.makes).parent for task in sorted(done, key=lambda task: task.seed or 0)][:MOST]
+    if not runs:
+        return None
+    page = folder / "report.html"
+    return write_report(runs[0], page) if len(runs) == 1 else write_comparison(runs, page)
 
 
 def _raise_for_failures(

@@ -17,6 +17,7 @@ from xrdcommon.files import write_bytes
 
 from xrdtrain.report import analysis
 from xrdtrain.report.figure import Figure, Key
+from xrdtrain.report.gap_figure import gap_figures
 from xrdtrain.report.page import LAST_EPOCHS, page_environment, page_parts
 from xrdtrain.report.run_folder import RunFolder, read_run
 from xrdtrain.report.svg import Chart, extent
@@ -128,6 +129,9 @@ def comparison_figures(runs: Sequence[RunFolder], names: Sequence[str]) -> list[
             figures.append(_curves(f"curve-{number}", label, curves, names))
     shared = [test for test in tests if any(test in run.tests for run in runs)]
     figures += [_top_k(test, runs, names) for test in shared]
+    for number, (run, name) in enumerate(zip(runs, names, strict=True)):
+        fresh = None if run.is_fixed else run.trained_on
+        figures += gap_figures(run.tests, fresh, run=name, anchor=f"-{number}")[0]
     return figures
 
 

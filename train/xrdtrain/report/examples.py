@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 from xrdcommon.fixed_sets.fixed_set import FixedSet
+from xrdcommon.grid import Grid
 
 from xrdtrain.report.run_folder import Evaluation
 from xrdtrain.report.svg import Chart, number
@@ -75,44 +77,46 @@ def envelope(pattern: NDArray[np.float64], columns: int = POINTS) -> NDArray[np.
     return largest
 
 
-def _candidates(test: Evaluation, row: int) -> tuple[ShownCandidate, ...]:
+def shown_candidates(test: Evaluation, row: int) -> tuple[ShownCandidate, ...]:
     """Return the first candidates for one diffractogram."""
     pairs = zip(test.top[row, :CANDIDATES].tolist(), test.probability[row, :CANDIDATES].tolist(), strict=True)
     truth = int(test.labels[row])
     return tuple(ShownCandidate(group, printed_symbol(group), share, group == truth) for group, share in pairs)
 
 
-def examples(test: Evaluation, fixed_set: FixedSet) -> list[Example]:
-    """Draw chosen diffractograms; the set must be the one that was evaluated, row by row."""
-    chosen = choose(test)
+def draw_pattern(pattern: NDArray[np.float64], grid: Grid, name: str) -> Markup:
+    """Draw a diffractogram (P,) by the square roots of its intensities."""
+    columns = envelope(np.sqrt(pattern))
+    chart = Chart(
+        (grid.two_theta_min, grid.two_theta_max),
+        (0.0, 1.03),
+        520,
+        170,
+        x_label="2θ / °",
+        left=14,
+        bottom=38,
+        bare=True,
+    )
+    chart.line(np.linspace(grid.two_theta_min, grid.two_theta_max, len(columns)), columns, "pattern")
+    return chart.svg(f"Diffractogram of {name}")
+
+
+def examples(test: Evaluation, fixed_set: FixedSet, chosen: Sequence[tuple[int, str]]) -> list[Example]:
+    """Draw chosen rows (row, why); the set must be the one that was evaluated, row by row."""
     patterns = fixed_set.take([row for row, _ in chosen]).astype(np.float64)
-    grid, ids = fixed_set.grid, fixed_set.ids
-    result = []
-    for (row, why), pattern in zip(chosen, patterns, strict=True):
-        columns = envelope(np.sqrt(pattern))
-        chart = Chart(
-            (grid.two_theta_min, grid.two_theta_max),
-            (0.0, 1.03),
-            520,
-            170,
-            x_label="2θ / °",
-            left=14,
-            bottom=38,
-            bare=True,
+    ids = fixed_set.ids
+    return [
+        Example(
+            id=ids[row],
+            group=int(test.labels[row]),
+            symbol=printed_symbol(int(test.labels[row])),
+            size=float(test.samples["crystallite_size"][row]),
+            kind=why,
+            svg=draw_pattern(pattern, fixed_set.grid, ids[row]),
+            candidates=shown_candidates(test, row),
         )
-        chart.line(np.linspace(grid.two_theta_min, grid.two_theta_max, len(columns)), columns, "pattern")
-        result.append(
-            Example(
-                id=ids[row],
-                group=int(test.labels[row]),
-                symbol=printed_symbol(int(test.labels[row])),
-                size=float(test.samples["crystallite_size"][row]),
-                kind=why,
-                svg=chart.svg(f"Diffractogram of {ids[row]}"),
-                candidates=_candidates(test, row),
-            )
-        )
-    return result
+        for (row, why), pattern in zip(chosen, patterns, strict=True)
+    ]
 
 
 def skyline(pattern: NDArray[np.float64], width: float = 1080.0, height: float = 120.0) -> Markup:

@@ -18,8 +18,10 @@ from xrdcommon.grid import Grid
 
 from xrdtrain.report import analysis, evaluation_figures, measure_figures, tables
 from xrdtrain.report.descriptor_figures import descriptor_figures
-from xrdtrain.report.examples import Example, examples, skyline
+from xrdtrain.report.examples import Example, choose, examples, skyline
 from xrdtrain.report.figure import Figure
+from xrdtrain.report.gap_figure import gap_figures
+from xrdtrain.report.hardest import LISTED, SHOWN, HardRow, hard_rows, loss_figure
 from xrdtrain.report.run_folder import Evaluation, RunFolder, read_run
 from xrdtrain.report.symbols import printed_symbol, typeset
 from xrdtrain.report.training_figures import column, training_figures
@@ -35,6 +37,8 @@ class Examples:
     items: list[Example] = field(default_factory=list)
     skyline: Markup | None = None
     note: str = ""
+    hard: list[HardRow] = field(default_factory=list)
+    hard_synthetic: list[HardRow] = field(default_factory=list)
 
 
 def duration(seconds: float) -> str:
@@ -94,22 +98,35 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
     return facts
 
 
-def _examples(run: RunFolder, test: Evaluation) -> Examples:
-    """Read example diffractograms from the evaluated set, if it is still there and still the same."""
+def _evaluated_set(run: RunFolder, test: Evaluation) -> FixedSet | str:
+    """Return the evaluated set, if it is still there and still the same, else why not."""
     tests = run.config.get("tests")
     place = tests.get(test.name) if isinstance(tests, dict) else None
     path = place.get("path") if isinstance(place, dict) else place
     if not isinstance(path, str):
-        return Examples(note=f"The run does not record where the set {test.name} is.")
+        return f"The run does not record where the set {test.name} is."
     try:
         fixed_set = FixedSet.open(Path(path))
-        if len(fixed_set) != len(test.labels) or (test.ids is not None and fixed_set.ids != test.ids):
-            return Examples(note=f"{path} has changed since the evaluation: evaluate again to see examples.")
-        shown = examples(test, fixed_set)
-        patterns = fixed_set.take([int(np.argmax(test.samples["volume"]))])
     except (MissingFileError, FormatError) as error:
-        return Examples(note=f"No examples: {error}")
-    return Examples(shown, skyline(patterns[0].astype(np.float64)))
+        return f"No examples: {error}"
+    if len(fixed_set) != len(test.labels) or (test.ids is not None and fixed_set.ids != test.ids):
+        return f"{path} has changed since the evaluation: evaluate again to see examples."
+    return fixed_set
+
+
+def _examples(run: RunFolder, test: Evaluation, trained_on: Evaluation | None) -> Examples:
+    """Read example diffractograms and the hardest ones from the evaluated set."""
+    fixed_set = _evaluated_set(run, test)
+    synthetic = [] if trained_on is None or run.is_fixed else hard_rows(trained_on, LISTED)
+    if isinstance(fixed_set, str):
+        return Examples(note=fixed_set, hard=hard_rows(test, LISTED), hard_synthetic=synthetic)
+    try:
+        shown = examples(test, fixed_set, choose(test))
+        patterns = fixed_set.take([int(np.argmax(test.samples["volume"]))])
+        hard = hard_rows(test, LISTED, fixed_set, drawn=SHOWN)
+    except FormatError as error:
+        return Examples(note=f"No examples: {error}", hard=hard_rows(test, LISTED), hard_synthetic=synthetic)
+    return Examples(shown, skyline(patterns[0].astype(np.float64)), hard=hard, hard_synthetic=synthetic)
 
 
 def _primary(run: RunFolder, name: str | None) -> Evaluation | None:
@@ -175,7 +192,10 @@ def render(run: RunFolder, test_name: str | None = None) -> str:
     if test is not None:
         distributions, errors = descriptor_figures(test, trained_on)
         kinds = tables.error_kinds(test)
+        gaps, gap_notes = gap_figures(run.tests, None if run.is_fixed else trained_on)
         detail = {
+            "gaps": gaps,
+            "gap_notes": gap_notes,
             "figures": _evaluation_figures(test, tests, trained_on),
             "distributions": distributions,
             "errors": errors,
@@ -184,7 +204,9 @@ def render(run: RunFolder, test_name: str | None = None) -> str:
             "groups": tables.group_rows(test, trained_on),
             "guesses": analysis.guesses_of_five(test),
             "systems": tables.system_rows(test, trained_on),
-            "examples": _examples(run, test),
+            "examples": _examples(run, test, trained_on),
+            "shown": SHOWN,
+            "loss_figure": loss_figure(test, trained_on),
         }
     return (
         page_environment()

@@ -36,6 +36,8 @@ class Evaluation:
         probability: (N, K) of the candidates.
         samples: (N,) records of `SAMPLE_DTYPE`.
         ids: N names, or none (synthetic).
+        loss: (N,) cross-entropy in nats, NaN where the group is not a class; None where it was not kept.
+        gradient_norm: (N,) of the loss of each, where it was measured.
 
     """
 
@@ -46,6 +48,8 @@ class Evaluation:
     probability: NDArray[np.float64]
     samples: NDArray[Any]
     ids: list[str] | None
+    loss: NDArray[np.float64] | None = None
+    gradient_norm: NDArray[np.float64] | None = None
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -174,4 +178,32 @@ def read_evaluation(path: Path) -> Evaluation:
         probability=content["top_probability"].astype(np.float64),
         samples=samples,
         ids=decode_ids(content["ids"]) if "ids" in content and content["ids"].shape == (n, 64) else None,
+        loss=_loss(content, n),
+        gradient_norm=_one_each(content, "gradient_norm", n),
     )
+
+
+def _one_each(content: dict[str, NDArray[Any]], name: str, n: int) -> NDArray[np.float64] | None:
+    """Return an array of one number a row, None where there is none."""
+    return content[name].astype(np.float64) if name in content and content[name].shape == (n,) else None
+
+
+def _loss(content: dict[str, NDArray[Any]], n: int) -> NDArray[np.float64] | None:
+    """Return the cross-entropy of every row: as kept, else from the logits of all classes, where they were kept."""
+    kept = _one_each(content, "loss", n)
+    classes = content["classes"].astype(np.int64)
+    if kept is not None or "logits" not in content or content["logits"].shape != (n, len(classes)):
+        return kept
+    return cross_entropy(content["logits"], classes, content["labels"].astype(np.int64))
+
+
+def cross_entropy(
+    logits: NDArray[np.floating[Any]], classes: NDArray[np.int64], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the loss (N,) in nats of logits (N, C) of classes (C,); NaN where the label (N,) is none of them."""
+    order = np.argsort(classes)
+    column = order[np.minimum(np.searchsorted(classes, labels, sorter=order), len(classes) - 1)]
+    values = logits.astype(np.float64)
+    highest = values.max(axis=1)
+    total = highest + np.log(np.exp(values - highest[:, None]).sum(axis=1))
+    return np.where(classes[column] == labels, total - values[np.arange(len(labels)), column], np.nan)

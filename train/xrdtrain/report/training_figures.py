@@ -16,6 +16,9 @@ from xrdtrain.report.svg import Chart, extent, short
 MIN_FIT: Final = 10
 """Points below which no power law is fitted."""
 
+AHEAD: Final = 10
+"""A power law is carried on to so many times the diffractograms trained on."""
+
 Array = NDArray[np.float64]
 
 
@@ -162,14 +165,18 @@ def _accuracy(t: _Training, curves: list[tuple[Key, Array]]) -> list[Figure]:
 
 
 def _error(t: _Training, curves: list[tuple[Key, Array]]) -> Figure:
-    """Draw 1 - accuracy on logarithmic axes, with the power law that the second half follows."""
+    """Draw 1 - accuracy on logarithmic axes, with the power law that the second half follows, carried on."""
     errors = [(key, 1.0 - values) for key, values in curves]
+    last = float(t.samples.max())
+    shown = np.append(t.samples[len(t.samples) // 2 :], np.geomspace(last, AHEAD * last, 20)[1:])
+    laws = [(key, power_law(t.samples, values)) for key, values in errors if "dashed" not in key.style]
+    fits = [(key, law[1], law[0] * shown ** law[1]) for key, law in laws if law is not None]
     chart, legend = _plot(
         errors,
         t.samples,
         Chart(
-            extent([t.samples], log=True),
-            extent([values for _, values in errors], log=True),
+            extent([t.samples, *([shown] if fits else [])], log=True),
+            extent([*(values for _, values in errors), *(np.minimum(fit, 1.0) for _, _, fit in fits)], log=True),
             x_label=t.x_label,
             y_label="1 − accuracy",
             x_format="short",
@@ -179,18 +186,17 @@ def _error(t: _Training, curves: list[tuple[Key, Array]]) -> Figure:
         ),
     )
     notes = []
-    for key, values in errors:
-        law = power_law(t.samples, values)
-        if law is None or "dashed" in key.style:
-            continue
-        factor, slope = law
-        shown = t.samples[len(t.samples) // 2 :]
-        chart.line(shown, factor * shown**slope, "fit")
+    for key, slope, fit in fits:
+        chart.line(shown[shown <= last], fit[shown <= last], "fit")
+        chart.line(shown[shown >= last], np.minimum(fit[shown >= last], 1.0), "fit dashed")
         if slope < -0.02:
             notes.append(
-                f"{key.text} falls as n^{slope:.2f}, so halving it takes {short(2 ** (-1 / slope))} times as many"
+                f"{key.text} falls as n^{slope:.2f}, so halving it takes {short(2 ** (-1 / slope))} times as many, and "
+                f"{100 * fit[-1]:.1f} % are left at {AHEAD} times as many"
             )
     law_text = f" Power law through the second half (thin line): {'; '.join(notes)}." if notes else ""
+    if notes:
+        law_text += " Dashed: carried on, which holds only as long as the law and the learning rate do."
     return Figure(
         "error",
         "What is left to learn",
