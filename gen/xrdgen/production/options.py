@@ -79,6 +79,9 @@ class SampleOptions:
     ordering: str | None = option(
         "none by default; soft-spheres: atoms too close together are moved apart.", values="none|soft-spheres"
     )
+    sizes_per_crystal: int | None = option(
+        "Diffractograms of every crystal, each with its own crystallite size; 1 by default, else 2, 4 ... 64."
+    )
     rows_per_shard: int | None = option("Samples of a shard; 4096 by default.")
     two_theta_min: float | None = option("Degrees; 5 by default.")
     two_theta_max: float | None = option("Degrees; 90 by default.")

@@ -53,6 +53,9 @@ class Asked(SampleOptions):
             preset=preset,
             engine=configuration.engine if self.engine is None else self.engine,
             rows_per_shard=configuration.rows_per_shard if self.rows_per_shard is None else self.rows_per_shard,
+            sizes_per_crystal=(
+                configuration.sizes_per_crystal if self.sizes_per_crystal is None else self.sizes_per_crystal
+            ),
         )
 
     def imperfections(
@@ -171,6 +174,7 @@ def _new(path: Path, asked: Asked) -> tuple[ProductionConfig, Path]:
         imperfections=imperfections,
         rows_per_shard=ROWS_PER_SHARD if asked.rows_per_shard is None else asked.rows_per_shard,
         engine="fast" if asked.engine is None else asked.engine,
+        sizes_per_crystal=1 if asked.sizes_per_crystal is None else asked.sizes_per_crystal,
     )
     return new, statistics
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xrdcommon.errors import InputError, SpoolError
 from xrdcommon.files import sha256_file
+from xrdcommon.shards.format import BLOCK_ROWS
 
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.diffraction.imperfections import PRESETS, Imperfections
@@ -47,6 +48,8 @@ class ProductionConfig:
         imperfections: of the diffractograms; those of the preset, or changed by the user.
         rows_per_shard: samples of a shard; the last one of `--samples N` may have fewer.
         engine: one of `ENGINES`.
+        sizes_per_crystal: rows of every crystal, each with a crystallite size of its own, one after the other. The
+            crystal of row i is drawn from the stream of row i - i mod sizes.
 
     """
 
@@ -58,6 +61,7 @@ class ProductionConfig:
     rows_per_shard: int = ROWS_PER_SHARD
     engine: str = "fast"
     imperfections: Imperfections = field(default_factory=Imperfections)
+    sizes_per_crystal: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be produced.
@@ -72,6 +76,15 @@ class ProductionConfig:
             raise InputError(f"preset '{self.preset}': must be one of {', '.join(PRESETS)}")
         if not 1 <= self.rows_per_shard <= MAX_ROWS_PER_SHARD:
             raise InputError(f"rows per shard {self.rows_per_shard}: must be 1 to {MAX_ROWS_PER_SHARD}")
+        sizes = self.sizes_per_crystal
+        if sizes < 1 or BLOCK_ROWS % sizes:
+            raise InputError(
+                f"sizes per crystal {sizes}: must be 1, 2, 4 ... {BLOCK_ROWS} (a block has {BLOCK_ROWS} rows)"
+            )
+        if self.rows_per_shard % sizes:
+            raise InputError(
+                f"rows per shard {self.rows_per_shard}: must be a multiple of the {sizes} sizes per crystal"
+            )
         if not self.classes:
             raise InputError("no space group can be drawn: too few structures in the statistics")
 
@@ -86,6 +99,7 @@ class ProductionConfig:
         rows_per_shard: int = ROWS_PER_SHARD,
         engine: str = "fast",
         imperfections: Imperfections | None = None,
+        sizes_per_crystal: int = 1,
     ) -> ProductionConfig:
         """Derive classes and hash from a statistics file; imperfections are those of the preset where not given.
 
@@ -101,7 +115,17 @@ class ProductionConfig:
         if imperfections is None:
             imperfections = Imperfections.preset(preset)
         groups = tuple(map(int, classes))
-        return cls(simulation, generator, groups, digest, preset, rows_per_shard, engine, imperfections)
+        return cls(
+            simulation,
+            generator,
+            groups,
+            digest,
+            preset,
+            rows_per_shard,
+            engine,
+            imperfections,
+            sizes_per_crystal,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; `grid` and `classes` are at the top, where training looks for them."""
@@ -119,6 +143,7 @@ class ProductionConfig:
             "engine": self.engine,
             # not where there are none: spools from before there were any
             **({} if pure else {"imperfections": self.imperfections.to_dict()}),
+            **({} if self.sizes_per_crystal == 1 else {"sizes_per_crystal": self.sizes_per_crystal}),
         }
 
     @classmethod
@@ -143,6 +168,7 @@ class ProductionConfig:
             rows_per_shard=int(fields["rows_per_shard"]),
             engine=str(fields.get("engine", "fast")),  # spools from before there were two
             imperfections=Imperfections.from_dict(fields.get("imperfections", {})),
+            sizes_per_crystal=int(fields.get("sizes_per_crystal", 1)),
         )
 
 

@@ -47,6 +47,7 @@ class ReferenceRows:
         self._imperfect = ImperfectReference(
             settings, emission_lines_of(settings, imperfections), imperfections.shortest_length
         )
+        self._sizes = configuration.sizes_per_crystal
         self._last: ReferenceCrystal | None = None
 
     def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
@@ -56,33 +57,46 @@ class ReferenceRows:
             InputError: a crystal's group yields none that can be simulated; the message names the sample.
 
         """
-        for row in range(len(patterns)):
-            identity = SampleIdentity(first.run, first.producer, first.shard, first.index + row)
-            patterns[row] = self._fill_record(identity, samples[row])
+        end = first.index + len(patterns)
+        for begin in range(first.index - first.index % self._sizes, end, self._sizes):
+            identities = [
+                SampleIdentity(first.run, first.producer, first.shard, begin + size) for size in range(self._sizes)
+            ]
+            crystal, made = self._draw(identities)
+            for identity, (pattern, parameters) in zip(identities, made, strict=True):
+                row = identity.index - first.index
+                if 0 <= row < len(patterns):
+                    patterns[row] = pattern
+                    fill_record(samples[row], crystal, parameters, identity)
+            self._last = crystal
 
-    def _fill_record(self, identity: SampleIdentity, sample: np.void) -> NDArray[np.float64]:
-        """Draw one sample, describe it in its record and return its pattern (P,).
+    def _draw(
+        self, identities: list[SampleIdentity]
+    ) -> tuple[ReferenceCrystal, list[tuple[NDArray[np.float64], PatternParameters]]]:
+        """Draw a crystal, by the first of its identities, and return it with pattern (P,) and parameters of each.
 
-        A crystal without a reflection on the grid is a failed attempt of the same draw.
+        A crystal of which one pattern has no reflection on the grid is a failed attempt of the same draw.
         """
         grid = self._grid
-        parameters = draw_parameters(identity, self._ranges, grid.two_theta_min, grid.two_theta_max)
-        patterns: list[tuple[NDArray[np.float64], PatternParameters]] = []
+        drawn = [
+            draw_parameters(identity, self._ranges, grid.two_theta_min, grid.two_theta_max) for identity in identities
+        ]
+        made: list[tuple[NDArray[np.float64], PatternParameters]] = []
 
-        def has_pattern(crystal: ReferenceCrystal) -> bool:
-            found = self._pattern(crystal, parameters, identity)
-            if found is not None:
-                patterns.append(found)
-            return found is not None
+        def has_patterns(crystal: ReferenceCrystal) -> bool:
+            made.clear()
+            for identity, parameters in zip(identities, drawn, strict=True):
+                found = self._pattern(crystal, parameters, identity)
+                if found is None:
+                    return False
+                made.append(found)
+            return True
 
         try:
-            crystal = self._generator.draw(identity, accept=has_pattern)
+            crystal = self._generator.draw(identities[0], accept=has_patterns)
         except InputError as error:
-            raise InputError(f"sample {identity}: {error}") from error
-        pattern, parameters = patterns[0]
-        fill_record(sample, crystal, parameters, identity)
-        self._last = crystal
-        return pattern
+            raise InputError(f"sample {identities[0]}: {error}") from error
+        return crystal, made
 
     def _pattern(
         self, crystal: ReferenceCrystal, parameters: PatternParameters, identity: SampleIdentity

@@ -7,12 +7,13 @@
     V_atomic    v_atomic            sum of multiplicity_j 4/3 pi r_j^3 over the sites, Å^3      paper, S1, step 7
     -           density_factor      V / V_atomic                                                paper, S1, step 7
 
-One row after the other, each a function of its identity alone (`identity`: the counters of successive rows differ by
-one in their last word):
+One crystal after the other, each with one diffractogram, or with several whose sizes (and all else that is random about
+them) differ. All is a function of the identities (`identity`: the counters of successive rows differ by one in their
+last word); the crystal has that of its first row:
 
-    streams  ->  parameters  ->  space group  ->  verified crystal  ->  diffractogram  ->  record
-                                                        ^                    |
-                                                        +-- no reflection ---+
+    crystal's stream  ->  space group  ->  verified crystal  ->  every row: parameters, diffractogram  ->  records
+                                                 ^                                |
+                                                 +--- a row without reflection ---+
 
 Where spglib must be asked, the kernel returns and is called again with the answer (`drawing_kernels`). Nothing is
 checked here: what the sampler makes is a sound crystal, and `rows` bounds the work of simulating one.
@@ -66,7 +67,8 @@ class Work(NamedTuple):
     """Where `fill_rows` is, and its work space.
 
     Attributes:
-        row: (1,) the next row, or the one that waits for an answer.
+        row: (1,) the first row of the next crystal, or of the one that waits for an answer.
+        sizes: (1,) rows of every crystal.
         pattern_counter: (4,) at which the streams of the pattern of the next row begin.
         pattern_stream: (11,).
         weights: (A,).
@@ -78,6 +80,7 @@ class Work(NamedTuple):
     """
 
     row: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     pattern_counter: NDArray[np.uint64]
     pattern_stream: NDArray[np.uint64]
     weights: NDArray[np.float64]
@@ -203,9 +206,10 @@ def fill_rows(
     rows: RowArrays,
     patterns: NDArray[np.float32],
 ) -> int:
-    """Fill rows work.row ... B - 1; go on in the midst of a row if an answer was waited for.
+    """Fill rows work.row ... B - 1; go on in the midst of a crystal if an answer was waited for.
 
-    A crystal without a reflection on the grid is a failed attempt of the same draw, so that the space group stays.
+    A crystal of which a row has no reflection on the grid is a failed attempt of the same draw, so that the space group
+    stays.
 
     Args:
         draw: with key, the first row's counter and the question `BEGIN`, or with the answer to what was asked.
@@ -215,39 +219,47 @@ def fill_rows(
         rejections: (230, 10) counts by group - 1 and reason, added to.
         accepted: (230,) crystals by group - 1, added to.
         rows: arrays of at least B rows.
-        patterns: (B, P) filled, maximum 1.
+        patterns: (B, P) filled, maximum 1; B is a multiple of work.sizes.
 
     Returns:
         `CONFIRMED` when all rows are filled, or what `draw_verified` returned for row work.row.
 
     """
+    sizes = work.sizes[0]
     while work.row[0] < len(patterns):
         row = work.row[0]
-        # after an answer, too: they are a function of the row's identity
-        parameters = draw_parameters(
-            draw.key,
-            work.pattern_counter,
-            work.pattern_stream,
-            imaging.ranges,
-            imaging.optics.instrument.two_theta_min,
-            imaging.optics.instrument.two_theta_max,
-        )
-        if not imaging.pure:
-            work.impurities.key[:] = draw.key
-            work.impurities.counter[:] = work.pattern_counter
         while True:
             outcome = draw_verified(draw, tables, rejections)
             if outcome != CONFIRMED:
                 return outcome
             group = draw.progress[GROUP]
-            if simulate_crystal(tables.sampler, group, draw.crystal, parameters, imaging, work, patterns[row]):
+            done = 0
+            while done < sizes:
+                parameters = draw_parameters(
+                    draw.key,
+                    work.pattern_counter,
+                    work.pattern_stream,
+                    imaging.ranges,
+                    imaging.optics.instrument.two_theta_min,
+                    imaging.optics.instrument.two_theta_max,
+                )
+                if not imaging.pure:
+                    work.impurities.key[:] = draw.key
+                    work.impurities.counter[:] = work.pattern_counter
+                pattern = patterns[row + done]
+                if not simulate_crystal(tables.sampler, group, draw.crystal, parameters, imaging, work, pattern):
+                    break
+                record_parameters(parameters, work.fractions, rows.parameters[row + done])
+                work.pattern_counter[_INDEX] += np.uint64(1)
+                done += 1
+            if done == sizes:
                 break
+            work.pattern_counter[_INDEX] -= np.uint64(done)
             refuse(draw.progress, rejections[group - 1], NO_REFLECTION)
         accepted[group - 1] += 1
-        describe_crystal(tables.sampler, group, draw.crystal, rows, row)
-        record_parameters(parameters, work.fractions, rows.parameters[row])
-        draw.counter[_INDEX] += np.uint64(1)
-        work.pattern_counter[_INDEX] += np.uint64(1)
-        work.row[0] += 1
+        for i in range(row, row + sizes):
+            describe_crystal(tables.sampler, group, draw.crystal, rows, i)
+        draw.counter[_INDEX] += np.uint64(sizes)
+        work.row[0] += sizes
         draw.dialogue[QUESTION] = BEGIN
     return CONFIRMED

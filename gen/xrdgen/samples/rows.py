@@ -69,6 +69,7 @@ class CrystalRows:
         self._draw = empty_draw(empty_arrays(most))
         self._work = Work(
             row=np.zeros(1, dtype=np.int64),
+            sizes=np.full(1, configuration.sizes_per_crystal, dtype=np.int64),
             pattern_counter=np.zeros(4, dtype=np.uint64),
             pattern_stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
             weights=np.zeros(most),
@@ -84,7 +85,7 @@ class CrystalRows:
         self._rechecked = self._generator.rechecked.copy()
 
     def fill(self, first: SampleIdentity, patterns: NDArray[np.float32], samples: NDArray[np.void]) -> None:
-        """Fill B consecutive rows (see `RowSource`).
+        """Fill B consecutive rows (see `RowSource`); crystals of which some rows lie outside are drawn as a whole.
 
         A crystal without a reflection on the grid is a failed attempt of the same draw (`no_reflection`): the space
         group stays, and crystal and pattern remain functions of identity and configuration.
@@ -94,12 +95,38 @@ class CrystalRows:
                 message then names the sample.
 
         """
-        from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION
-        from xrdgen.samples.row_kernels import fill_rows
-
         shape = (len(samples), self._n_points)
         if patterns.shape != shape or patterns.dtype != np.float32 or not patterns.flags.c_contiguous:
             raise InputError(f"patterns {patterns.shape} of {patterns.dtype}: need {shape} of float32 in one piece")
+        sizes = int(self._work.sizes[0])
+        before = first.index % sizes
+        whole = -(-(before + len(samples)) // sizes) * sizes
+        if whole == len(samples):
+            self._fill_crystals(first, patterns)
+        else:
+            table = np.empty((whole, self._n_points), dtype=np.float32)
+            start = SampleIdentity(first.run, first.producer, first.shard, first.index - before)
+            self._fill_crystals(start, table)
+            patterns[:] = table[before : before + len(samples)]
+        chosen = slice(before, before + len(samples))
+        for name, values in self._rows._asdict().items():
+            if name != "parameters":
+                samples[name] = values[chosen]
+        for column, name in enumerate(PatternParameters._fields):
+            samples[name] = self._rows.parameters[chosen, column]
+        samples["run"], samples["producer"], samples["shard"] = first.run, first.producer, first.shard
+        samples["index"] = first.index + np.arange(len(samples), dtype=np.uint64)
+
+    def _fill_crystals(self, first: SampleIdentity, patterns: NDArray[np.float32]) -> None:
+        """Fill patterns (B, P) and `_rows` of whole crystals, the first of which begins with the row of `first`.
+
+        Raises:
+            InputError: a crystal's group yields none that can be simulated.
+
+        """
+        from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION
+        from xrdgen.samples.row_kernels import fill_rows
+
         if len(patterns) > len(self._rows.space_group):
             self._rows = empty_rows(len(patterns))
         generator, draw, work = self._generator, self._draw, self._work
@@ -125,14 +152,6 @@ class CrystalRows:
                 index = first.index + int(work.row[0])
                 sample = SampleIdentity(first.run, first.producer, first.shard, index)
                 raise InputError(f"sample {sample}: {error}") from error
-        n = len(samples)
-        for name, values in self._rows._asdict().items():
-            if name != "parameters":
-                samples[name] = values[:n]
-        for column, name in enumerate(PatternParameters._fields):
-            samples[name] = self._rows.parameters[:n, column]
-        samples["run"], samples["producer"], samples["shard"] = first.run, first.producer, first.shard
-        samples["index"] = first.index + np.arange(len(samples), dtype=np.uint64)
 
     def last_crystal(self) -> Crystal:
         """Return the crystal of the last row that was filled."""
