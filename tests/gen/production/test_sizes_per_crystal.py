@@ -125,19 +125,8 @@ def test_numbers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 def test_command(run_command: Any, tmp_path: Path) -> None:
     """A spool says how many sizes it has, goes on with them, and refuses another number."""
-    words = (
-        "xrdgen",
-        "produce",
-        tmp_path / "spool",
-        "--workers",
-        0,
-        "--step",
-        0.1,
-        "--rows-per-shard",
-        32,
-        "--seed",
-        1,
-    )
+    small = ("--workers", 0, "--two-theta-max", 40, "--step", 0.05, "--rows-per-shard", 32, "--seed", 1)
+    words = ("xrdgen", "produce", tmp_path / "spool", *small)
     done = run_command(*words, "--samples", 33, "--sizes-per-crystal", 2, timeout=900.0)
     assert done.returncode == 0, done.stderr
     spool = Spool.open(tmp_path / "spool")
