@@ -114,7 +114,8 @@ OPTIONS: Final = {
             "class-weights",
             "POWER",
             "0.5",
-            "Weight the loss of a sample by its space group's inverse frequency to this power (0 to 1), with mean 1.",
+            "Weight the loss of a sample by its space group's inverse frequency to this power (0 to 1), with mean 1. "
+            "Probabilities then favour rare groups, until `xrdtrain calibrate` fits them to the frequencies again.",
             _recipe("class_weights", _number),
         ),
         TrainingOption(
