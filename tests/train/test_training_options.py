@@ -422,7 +422,7 @@ def test_options_from_a_file(tmp_path: Path, make_spool: Any, run_command: Any) 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "did you mean ema" in done.stderr
     for line, message in {
-        'precision = "fp8"': "--precision 'fp8': choose one of auto, bf16, fp32",
+        'precision = "fp8"': "--precision: 'fp8' is not one of auto, bf16, fp32",
         'resume = "no"': "--resume 'no': auto or never",
         'max-time = "soon"': "not a length of time",
         "test = [1]": "a text or a list",

@@ -40,7 +40,7 @@ def _one_of(kind: type[E], name: str, text: str) -> E:
 
     """
     if text not in list(kind):
-        raise InputError(f"--{name} '{text}': choose one of {', '.join(kind)}")
+        raise InputError(f"--{name}: '{text}' is not one of {', '.join(kind)}")
     return kind(text)
 
 
