@@ -160,7 +160,7 @@ def _figure(gap: Gap, run: str, anchor: str) -> Figure:
     for place, name in enumerate(PARTS):
         chart.text(chart.x(place), chart.height - chart.bottom + 17, name)
     fresh = "" if gap.fresh != gap.fresh else f", on fresh synthetic diffractograms {100 * gap.fresh:.1f} %"
-    where = f"{gap.part} crystals" if gap.part else "The crystals"
+    where = f"The {gap.part} crystals" if gap.part else "The crystals"
     return Figure(
         f"gap-parts-{gap.part or 'sets'}{anchor}",
         f"The gap taken apart{f', {gap.part}' if gap.part else ''}{f', {run}' if run else ''}",
