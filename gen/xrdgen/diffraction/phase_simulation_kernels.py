@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from xrdgen.diffraction.reach_kernels import Instrument
 from xrdgen.diffraction.reflection_kernels import exact_cell, reciprocal_metric
 from xrdgen.diffraction.shaped_line_kernels import ShapedLines, shaped_limits, shaped_lines
 from xrdgen.diffraction.structure_factor_kernels import structure_factors
-from xrdgen.jit import kernel
+from xrdgen.jit import fast_kernel, kernel
 
 Reals = NDArray[np.float64]
 
@@ -43,6 +42,29 @@ class Optics(NamedTuple):
     """(119, T) `form_factor_table`; no reflection beyond it is listed."""
 
 
+# fast: a polynomial of positive terms, powers
+@fast_kernel
+def damp(s_squared: Reals, b_iso: float, intensity: Reals) -> None:
+    """Multiply intensities (R,) by exp(-2 B s^2): exp(-x) = 1 / p(x / 64)^64, p the first terms of the exponential."""
+    factor = 2.0 * b_iso / 64.0
+    for i in range(intensity.size):
+        x = factor * s_squared[i]
+        p = 1.0 + x * (1.0 / 7.0)
+        p = 1.0 + x * (1.0 / 6.0) * p
+        p = 1.0 + x * (1.0 / 5.0) * p
+        p = 1.0 + x * (1.0 / 4.0) * p
+        p = 1.0 + x * (1.0 / 3.0) * p
+        p = 1.0 + x * (1.0 / 2.0) * p
+        p = 1.0 + x * p
+        p *= p
+        p *= p
+        p *= p
+        p *= p
+        p *= p
+        p *= p
+        intensity[i] /= p
+
+
 @kernel
 def phase_lines(
     cell: Reals,
@@ -54,6 +76,7 @@ def phase_lines(
     parameters: PatternParameters,
     textured: bool,
     optics: Optics,
+    share: float,
 ) -> ShapedLines:
     """Return the lines (N,) of a crystal that the grid sees.
 
@@ -67,6 +90,7 @@ def phase_lines(
         parameters: of the pattern.
         textured: whether its texture is this crystal's.
         optics: see `Optics`.
+        share: of the crystal in the maximum of the pattern; of a smaller one weaker tails are left out.
 
     """
     instrument, groups = optics.instrument, optics.groups
@@ -74,7 +98,7 @@ def phase_lines(
     n_wavelengths = emission_lines(parameters, optics.emission, wavelengths, shares)
     ends = np.empty((N_EMISSION_LINES, 2))
     largest = (optics.form_factors.shape[1] - TABLE_MARGIN) * FORM_FACTOR_STEP
-    nearest, farthest = shaped_limits(instrument, parameters, wavelengths, n_wavelengths, largest, ends)
+    nearest, farthest = shaped_limits(instrument, parameters, wavelengths, n_wavelengths, largest, share, ends)
     with_texture = textured and parameters.march_r != 1.0
     hkl, multiplicity, s_squared, f_squared = structure_factors(
         cell,
@@ -94,15 +118,19 @@ def phase_lines(
     intensity = np.empty(n)
     for i in range(n):
         intensity[i] = multiplicity[i] * f_squared[i] if f_squared[i] > absent else 0.0
-    if parameters.b_iso > 0.0:
-        for i in range(n):
-            intensity[i] *= math.exp(-2.0 * parameters.b_iso * s_squared[i])
     if with_texture:
         texture = np.empty(n)
         metric = reciprocal_metric(exact_cell(cell, space_group))
         texture_weights(hkl, metric, space_group, groups, parameters, texture)
         for i in range(n):
             intensity[i] *= texture[i]
+    n_present = 0
+    for i in range(n):
+        s_squared[n_present], intensity[n_present] = s_squared[i], intensity[i]
+        n_present += 1 if intensity[i] > 0.0 else 0
+    s_squared, intensity = s_squared[:n_present], intensity[:n_present]
+    if parameters.b_iso > 0.0:
+        damp(s_squared, parameters.b_iso, intensity)
     return shaped_lines(s_squared, intensity, wavelengths, shares, ends, n_wavelengths, instrument, parameters)
 
 
@@ -117,11 +145,14 @@ def add_phase(
     parameters: PatternParameters,
     textured: bool,
     optics: Optics,
+    share: float,
     y: NDArray[np.float32],
 ) -> bool:
     """Add a crystal to a buffer (LANES + P + LANES,), in its own unit; return False if no reflection is on the grid.
 
     Args: see `phase_lines`.
     """
-    lines = phase_lines(cell, positions, atomic_numbers, b_iso, weights, space_group, parameters, textured, optics)
-    return add_shaped_lines(y, lines)
+    lines = phase_lines(
+        cell, positions, atomic_numbers, b_iso, weights, space_group, parameters, textured, optics, share
+    )
+    return add_shaped_lines(y, lines, share)

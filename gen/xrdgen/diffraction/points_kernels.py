@@ -61,15 +61,27 @@ def largest_of(y: Singles) -> float:
     return float(largest.view(np.float32)[0])
 
 
-# fast: finite numbers
-@fast_kernel
+@kernel
 def extremes_of(y: Singles) -> tuple[float, float]:
-    """Return the smallest and the largest of some numbers."""
-    smallest, largest = y[0], y[0]
-    for i in range(y.size):
-        smallest = min(smallest, y[i])
-        largest = max(largest, y[i])
-    return float(smallest), float(largest)
+    """Return the smallest and the largest of some finite numbers, by the order of their bits.
+
+    Of negative numbers, whose bits have the opposite order, the lowest has the largest bits without a sign.
+    """
+    signed, unsigned = y.view(np.int32), y.view(np.uint32)
+    first, last, farthest = signed[0], signed[0], unsigned[0]
+    for i in range(signed.size):
+        first = min(first, signed[i])
+        last = max(last, signed[i])
+    for i in range(unsigned.size):
+        farthest = max(farthest, unsigned[i])
+    found = np.empty(2, np.uint32)
+    ordered = found.view(np.int32)
+    # all are negative if the last is: the first is the one closest to 0
+    ordered[0], ordered[1] = first, last if last >= 0 else first
+    if first < 0:
+        found[0] = farthest
+    extremes = found.view(np.float32)
+    return float(extremes[0]), float(extremes[1])
 
 
 # fast: finite numbers, one product and one sum each
@@ -114,9 +126,9 @@ def finish_range(y: Singles, first: int, last: int, floor_is_zero: bool) -> bool
     y[:first] = 0.0
     y[last + 1 :] = 0.0
     measured = y[first : last + 1]
-    smallest, largest = extremes_of(measured)
-    if floor_is_zero:
-        smallest = 0.0
+    smallest, largest = 0.0, largest_of(measured)
+    if not floor_is_zero:
+        smallest, largest = extremes_of(measured)
     if not largest > smallest:
         y[:] = 0.0
         return False

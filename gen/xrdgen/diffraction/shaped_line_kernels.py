@@ -15,7 +15,8 @@
 
 A line beside the grid counts as long as its Gaussian is within FLANK_END sigma, its Lorentzian above SHAPED_TAIL of the
 height, the grid's end being moved outwards by the largest shift. Of the tails left out, those of many lines may add up:
-see `SHAPED_TAIL`. Below the grid all lines count where there is a Lorentzian part, above `LAST_TAIL` none.
+see `SHAPED_TAIL`; of an impurity, tails are as much longer as its share is smaller than 1. Below the grid all lines
+count where there is a Lorentzian part, above `LAST_TAIL` none.
 
 # R reflections    E emission lines    N lines, E R and more
 """
@@ -48,7 +49,7 @@ lines grow with the Lorentz factor: with a Lorentzian part all of them count."""
 FLOOR_STEPS = 2.0
 """Smallest FWHM in grid steps: a narrower line would fall between points."""
 
-SAMPLES = 65
+SAMPLES = 129
 """Places at which gamma^2 is known."""
 
 LAST_SAMPLE = 176.0
@@ -57,8 +58,11 @@ LAST_SAMPLE = 176.0
 FAR = 5.0
 """Degrees beyond the grid from which the shape of a line does not matter, only its area and centroid."""
 
+_SAMPLE_SQUARES = np.sin(np.radians(0.5 * np.linspace(0.0, LAST_SAMPLE, SAMPLES))) ** 2
+"""sin^2(theta) of the samples."""
+
 _MAX_STEPS = 50
-_CONVERGED = 1e-6
+_CONVERGED = 0.01
 
 Reals = NDArray[np.float64]
 
@@ -78,8 +82,8 @@ class ShapedLines(NamedTuple):
     """(SAMPLES,) (FWHM / 2)^2 in grid steps squared along the axis: widths change slowly."""
     first_sample: float
     """Its first place, grid steps from the first grid point."""
-    sample_spacing: float
-    """Grid steps."""
+    samples_per_step: float
+    """1 / grid step."""
 
 
 @kernel
@@ -90,16 +94,25 @@ def empty_shaped_lines(n_lines: int) -> ShapedLines:
 
 
 @kernel
-def spread(two_theta: float, parameters: PatternParameters, scherrer: float, floor: float) -> float:
-    """Return how far (degrees) a line at 2theta is followed to either side; see the module."""
+def spread(two_theta: float, parameters: PatternParameters, scherrer: float, floor: float, tail: float) -> float:
+    """Return how far (degrees) a line at 2theta is followed to either side; see the module.
+
+    Args:
+        two_theta: degrees.
+        parameters: of the pattern.
+        scherrer: `scherrer_at_zero`.
+        floor: smallest FWHM, degrees.
+        tail: share of the height to which the Lorentzian is followed.
+
+    """
     sine = math.sin(math.radians(0.5 * two_theta))
     fwhm, share = line_shape(sine * sine, parameters, scherrer, floor)
-    return max(FLANK_END * FWHM_TO_SIGMA * fwhm, 0.5 * fwhm * math.sqrt(share / SHAPED_TAIL))
+    return max(FLANK_END * FWHM_TO_SIGMA * fwhm, 0.5 * fwhm * math.sqrt(share / tail))
 
 
 @kernel
 def shaped_reach(
-    instrument: Instrument, parameters: PatternParameters, scherrer: float, floor: float
+    instrument: Instrument, parameters: PatternParameters, scherrer: float, floor: float, tail: float
 ) -> tuple[float, float]:
     """Return the smallest and largest 2theta (degrees, before any shift) of the lines that a grid sees."""
     shifted = largest_shift(parameters)
@@ -108,7 +121,7 @@ def shaped_reach(
     if has_tail and (short or instrument.two_theta_max > FAR_END):
         return 0.0, min(max(instrument.two_theta_max + shifted, LAST_TAIL), LAST_TWO_THETA)
     first = instrument.two_theta_min - shifted
-    first = 0.0 if has_tail else max(first - spread(max(first, 0.0), parameters, scherrer, floor), 0.0)
+    first = 0.0 if has_tail else max(first - spread(max(first, 0.0), parameters, scherrer, floor, tail), 0.0)
     edge = instrument.two_theta_max + shifted
     # grows towards the first line that does not come back to the grid, and never passes it
     last = edge
@@ -116,9 +129,9 @@ def shaped_reach(
         limit = LAST_TAIL if has_tail else LAST_TWO_THETA
         if last >= limit:
             return first, max(min(edge, LAST_TWO_THETA), limit)
-        following = edge + spread(last, parameters, scherrer, floor)
+        following = edge + spread(last, parameters, scherrer, floor, tail)
         if following - last < _CONVERGED:
-            break
+            return first, following + _CONVERGED
         last = following
     return first, last
 
@@ -130,6 +143,7 @@ def shaped_limits(
     wavelengths: Reals,
     n_wavelengths: int,
     largest_s_squared: float,
+    share: float,
     ends: Reals,
 ) -> tuple[float, float]:
     """Return the smallest and largest 1/d^2 (1/Å^2) of the reflections that a grid sees with any emission line.
@@ -140,6 +154,7 @@ def shaped_limits(
         wavelengths: (E,) Å.
         n_wavelengths: how many there are.
         largest_s_squared: 1/Å^2, where the table of form factors ends.
+        share: of the crystal in the maximum of the pattern.
         ends: (E, 2) filled with the smallest and largest sin^2(theta) of each.
 
     """
@@ -148,7 +163,7 @@ def shaped_limits(
     for e in range(n_wavelengths):
         wavelength = wavelengths[e]
         scherrer = scherrer_at_zero(parameters.crystallite_size, wavelength, instrument.scherrer_constant)
-        first, last = shaped_reach(instrument, parameters, scherrer, floor)
+        first, last = shaped_reach(instrument, parameters, scherrer, floor, SHAPED_TAIL / share)
         for end, two_theta in enumerate((first, last)):
             sine = math.sin(math.radians(0.5 * two_theta))
             ends[e, end] = sine * sine
@@ -224,15 +239,47 @@ def shift_lines(sin_squared: Reals, instrument: Instrument, parameters: PatternP
         centre[i] += shift(math.sqrt(1.0 - sin_squared[i]), parameters) * per_step
 
 
-# fast: sin^2(theta) lies inside (0, 1)
+# fast: sin^2(theta) lies inside (0, 1), widths are positive
 @fast_kernel
-def tail_lengths(sin_squared: Reals, axial_divergence: float, tail: Reals) -> None:
-    """Fill how far (N,), in degrees, the tail of axial divergence reaches, to first order; below 0 above 90 degrees."""
+def move_to_centroids(
+    sin_squared: Reals,
+    sharpness: Reals,
+    instrument: Instrument,
+    axial_divergence: float,
+    farthest: float,
+    centre: Reals,
+    asymmetric: NDArray[np.bool_],
+) -> None:
+    """Move lines (N,) to their centroids, and mark those of which that is not enough (N,), which stay.
+
+    To first order the tail of axial divergence reaches so many degrees, below 0 above 90 degrees; a third of its half
+    is the centroid.
+
+    Args:
+        sin_squared: (N,).
+        sharpness: (N,) 1 / sigma, 1 / step.
+        instrument: see `Instrument`.
+        axial_divergence: S/L = H/L.
+        farthest: grid steps, lines behind are moved.
+        centre: (N,) changed.
+        asymmetric: (N,) filled.
+
+    """
     reach = 2.0 * axial_divergence
-    factor = 0.25 * reach * reach * 180.0 / math.pi
-    for i in range(sin_squared.size):
+    per_step = 1.0 / instrument.step
+    factor = 0.25 * reach * reach * 180.0 / math.pi * per_step
+    # beyond it tan(2 theta) is too small for the whole slit
+    longest = math.degrees(0.5 * reach * LARGEST_T) * per_step
+    narrow = ONE_NODE / FWHM_TO_SIGMA
+    first = instrument.two_theta_min * per_step
+    for i in range(centre.size):
         # cot(2 theta) = (1 - 2 sin^2) / (2 sin cos)
-        tail[i] = factor * (1.0 - 2.0 * sin_squared[i]) / math.sqrt(sin_squared[i] * (1.0 - sin_squared[i]))
+        tail = factor * (1.0 - 2.0 * sin_squared[i]) / math.sqrt(sin_squared[i] * (1.0 - sin_squared[i]))
+        length = abs(tail)
+        allowed = min(min(longest, narrow / sharpness[i]), 0.1 * (first + centre[i]))
+        stays = length > allowed and centre[i] <= farthest
+        asymmetric[i] = stays
+        centre[i] -= 0.0 if stays else tail * (1.0 / 6.0)
 
 
 @kernel
@@ -252,25 +299,16 @@ def with_asymmetry(
     """
     n = lines.centre.size
     step = instrument.step
-    reach = 2.0 * parameters.axial_divergence
-    # beyond it tan(2 theta) is too small for the whole slit
-    longest = math.degrees(0.5 * reach * LARGEST_T)
     farthest = (instrument.two_theta_max + FAR - instrument.two_theta_min) / step
-    tail = np.empty(n)
-    tail_lengths(sin_squared, parameters.axial_divergence, tail)
+    asymmetric = np.empty(n, np.bool_)
+    move_to_centroids(
+        sin_squared, lines.sharpness, instrument, parameters.axial_divergence, farthest, lines.centre, asymmetric
+    )
     several = np.empty(n, np.int64)
-    n_several, n_nodes = 0, 0
+    n_several = 0
     for i in range(n):
-        two_theta = instrument.two_theta_min + step * lines.centre[i]
-        length = abs(tail[i])
-        fwhm = step / (lines.sharpness[i] * FWHM_TO_SIGMA)
-        if (length <= ONE_NODE * fwhm and length <= longest and length < 0.1 * two_theta) or (
-            lines.centre[i] > farthest or lines.area[i] == 0.0
-        ):
-            lines.centre[i] -= tail[i] / 6.0 / step
-        else:
-            several[n_several] = i
-            n_several += 1
+        several[n_several] = i
+        n_several += 1 if asymmetric[i] and lines.area[i] > 0.0 else 0
     shifted = lines.centre.copy()
     shift_lines(sin_squared, instrument, parameters, shifted)
     more = empty_shaped_lines(n + n_several * (MAX_NODES - 1))
@@ -300,7 +338,7 @@ def with_asymmetry(
         more.lorentzian[:m],
         lines.gamma_squared,
         lines.first_sample,
-        lines.sample_spacing,
+        lines.samples_per_step,
     )
 
 
@@ -353,12 +391,10 @@ def with_samples(
 ) -> ShapedLines:
     """Return the lines with gamma^2 along the axis, from 0 to LAST_SAMPLE degrees."""
     spacing = LAST_SAMPLE / (SAMPLES - 1)
-    squares, shares = np.empty(SAMPLES), np.empty(SAMPLES)
-    for i in range(SAMPLES):
-        squares[i] = math.sin(math.radians(0.5 * spacing * i)) ** 2
+    shares = np.empty(SAMPLES)
     scherrer = scherrer_at_zero(parameters.crystallite_size, wavelength, instrument.scherrer_constant)
     gamma_squared = lines.gamma_squared
-    line_shapes(squares, parameters, scherrer, FLOOR_STEPS * instrument.step, gamma_squared, shares)
+    line_shapes(_SAMPLE_SQUARES, parameters, scherrer, FLOOR_STEPS * instrument.step, gamma_squared, shares)
     for i in range(SAMPLES):
         gamma_squared[i] = (0.5 * gamma_squared[i] / instrument.step) ** 2
     return ShapedLines(
@@ -368,5 +404,5 @@ def with_samples(
         lines.lorentzian,
         gamma_squared,
         -instrument.two_theta_min / instrument.step,
-        spacing / instrument.step,
+        instrument.step / spacing,
     )

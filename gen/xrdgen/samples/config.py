@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SAMPLE_VERSION = 4
 """Raised whenever the same identity gives another sample, so that one spool never mixes both."""
 
+IMPERFECT_SAMPLE_VERSION = 5
+"""The same where diffractograms have imperfections: then alone samples of kind 5 differ from those of kind 4."""
+
 ENGINES = ("fast", "reference")
 """`fast`: kernels. `reference`: pyxtal, spglib and pymatgen, four orders of magnitude slower; the oracle of the tests.
 Both give the same crystals and, to rounding, the same patterns; bytes may differ, so that no spool mixes them."""
@@ -132,7 +135,7 @@ class ProductionConfig:
         simulation = self.simulation.to_dict()
         pure = self.imperfections == Imperfections()
         return {
-            "sample_version": SAMPLE_VERSION,
+            "sample_version": SAMPLE_VERSION if pure else IMPERFECT_SAMPLE_VERSION,
             "preset": self.preset,
             "grid": simulation.pop("grid"),
             "simulation": simulation,
@@ -154,10 +157,11 @@ class ProductionConfig:
             InputError: made by a version whose samples were others.
 
         """
-        if fields.get("sample_version") != SAMPLE_VERSION:
+        made = IMPERFECT_SAMPLE_VERSION if "imperfections" in fields else SAMPLE_VERSION
+        if fields.get("sample_version") != made:
             raise InputError(
                 f"spool made by a version with samples of kind {fields.get('sample_version')}, this one makes "
-                f"{SAMPLE_VERSION}; take a new spool, or the xrdstream that made this one"
+                f"{made}; take a new spool, or the xrdstream that made this one"
             )
         return cls(
             simulation=SimulationSettings.from_dict({**fields["simulation"], "grid": fields["grid"]}),

@@ -5,7 +5,8 @@
 
 The crystals of the impurities are drawn like those of the samples, but for the verification: their space group is not
 used, and so what they would be asked about is not asked. Each has a random stream of its own, so that it is the same
-whatever else is switched on; a crystal without a reflection on the grid is drawn again from that stream.
+whatever else is switched on; a crystal without a reflection on the grid is drawn again from that stream. Its lines are
+drawn as exactly as its fraction asks for.
 
 # A atoms in the asymmetric unit    P grid points
 """
@@ -31,6 +32,7 @@ from xrdgen.crystals.sampler_kernels import (
 from xrdgen.diffraction.effects.parameters import MAX_DRAWS, PatternParameters
 from xrdgen.diffraction.effects.point_kernels import PointEffects
 from xrdgen.diffraction.finishing_kernels import finish_points
+from xrdgen.diffraction.group_tables import GroupTables
 from xrdgen.diffraction.phase_simulation_kernels import Optics, add_phase
 from xrdgen.diffraction.points_kernels import add_scaled, largest_of, scale
 from xrdgen.diffraction.profile_kernels import LANES
@@ -41,6 +43,9 @@ _PURPOSE = 1
 """The word of a counter that says what a stream is for."""
 
 _FIRST_IMPURITY = np.uint64(Purpose.IMPURITY)
+
+LEAST_SHARE = 1e-3
+"""Impurities of a smaller fraction are drawn as exactly as those of this one."""
 
 Reals = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -74,48 +79,27 @@ class Impurities(NamedTuple):
 
 
 @kernel
-def add_impurity(
-    number: int, impurities: Impurities, parameters: PatternParameters, optics: Optics, y: NDArray[np.float32]
-) -> bool:
-    """Draw an impurity and add it to a buffer (LANES + P + LANES,), in its own unit; return False if there is none.
-
-    Args:
-        number: 0 to 2.
-        impurities: with key and counter of the sample.
-        parameters: of the pattern.
-        optics: of the diffractogram.
-        y: zero before.
-
-    """
-    tables, crystal = impurities.tables, impurities.crystal
-    sampler = tables.sampler
+def begin_impurity(number: int, impurities: Impurities) -> None:
+    """Begin the stream of an impurity, 0 to 2, and draw its space group."""
+    sampler = impurities.tables.sampler
     impurities.counter[_PURPOSE] = _FIRST_IMPURITY + np.uint64(number)
     start_stream(impurities.stream, impurities.key, impurities.counter)
     draw_group(impurities.stream, sampler.classes, sampler.class_weights, impurities.progress)
+
+
+@kernel
+def next_impurity(impurities: Impurities, groups: GroupTables) -> bool:
+    """Draw the next crystal of an impurity; return False if there is none."""
+    tables, crystal = impurities.tables, impurities.crystal
+    sampler = tables.sampler
+    if not next_candidate(impurities.stream, sampler, impurities.progress, crystal, impurities.rejections):
+        return False
     group = impurities.progress[GROUP]
+    order_atoms(tables.ordering, sampler, tables.primitive, group, crystal)
     first = sampler.wyckoff_start[group - 1]
-    for _ in range(MAX_DRAWS):
-        if not next_candidate(impurities.stream, sampler, impurities.progress, crystal, impurities.rejections):
-            return False
-        order_atoms(tables.ordering, sampler, tables.primitive, group, crystal)
-        n = crystal.n_sites[0]
-        for i in range(n):
-            impurities.weights[i] = sampler.multiplicity[first + crystal.letters[i]] / optics.groups.order[group - 1]
-        if add_phase(
-            crystal.cell,
-            crystal.positions[:n],
-            crystal.atomic_numbers[:n],
-            impurities.b_iso[:n],
-            impurities.weights[:n],
-            group,
-            parameters,
-            False,
-            optics,
-            y,
-        ):
-            return True
-        refuse(impurities.progress, impurities.rejections, NO_REFLECTION)
-    return False
+    for i in range(crystal.n_sites[0]):
+        impurities.weights[i] = sampler.multiplicity[first + crystal.letters[i]] / groups.order[group - 1]
+    return True
 
 
 @kernel
@@ -151,30 +135,64 @@ def simulate_mixture(
 
     """
     fractions[:] = 0.0
+    wanted = (
+        1.0,
+        parameters.impurity_fraction_1,
+        parameters.impurity_fraction_2,
+        parameters.impurity_fraction_3,
+    )
     y = np.zeros(LANES + out.size + LANES, np.float32)
-    if not add_phase(cell, positions, atomic_numbers, b_iso, weights, space_group, parameters, True, optics, y):
-        return False
     grid = y[LANES : LANES + out.size]
-    highest = largest_of(grid)
-    if highest == 0.0:
-        return False
-    wanted = (parameters.impurity_fraction_1, parameters.impurity_fraction_2, parameters.impurity_fraction_3)
-    main = 1.0
-    others = np.zeros(out.size if parameters.n_impurities > 0.0 else 0, np.float32)
-    for i in range(fractions.size):
-        if wanted[i] == 0.0:
+    mixed = parameters.n_impurities > 0.0
+    other = np.empty(y.size if mixed else 0, np.float32)
+    others = np.zeros(out.size if mixed else 0, np.float32)
+    main, highest = 1.0, 0.0
+    crystal = impurities.crystal
+    for phase in range(len(wanted)):
+        if wanted[phase] == 0.0:
             continue
-        buffer = np.zeros(LANES + out.size + LANES, np.float32)
-        if not add_impurity(i, impurities, parameters, optics, buffer):
-            continue
-        impurity = buffer[LANES : LANES + out.size]
-        highest_of_it = largest_of(impurity)
-        if highest_of_it == 0.0:
-            continue
-        add_scaled(impurity, wanted[i] / highest_of_it, others)
-        fractions[i] = wanted[i]
-        main -= wanted[i]
-    scale(grid, main / highest)
+        if phase > 0:
+            begin_impurity(phase - 1, impurities)
+            other[:] = 0.0
+        buffer = y if phase == 0 else other
+        there = False
+        for _ in range(1 if phase == 0 else MAX_DRAWS):
+            if phase > 0:
+                if not next_impurity(impurities, optics.groups):
+                    break
+                n = crystal.n_sites[0]
+                cell, positions, atomic_numbers = crystal.cell, crystal.positions[:n], crystal.atomic_numbers[:n]
+                b_iso, weights = impurities.b_iso[:n], impurities.weights[:n]
+                space_group = impurities.progress[GROUP]
+            share = max(wanted[phase], LEAST_SHARE)
+            # one place for all: Numba compiles what is called once more for every place
+            if add_phase(
+                cell,
+                positions,
+                atomic_numbers,
+                b_iso,
+                weights,
+                space_group,
+                parameters,
+                phase == 0,
+                optics,
+                share,
+                buffer,
+            ):
+                there = True
+                break
+            if phase > 0:
+                refuse(impurities.progress, impurities.rejections, NO_REFLECTION)
+        largest = largest_of(buffer[LANES : LANES + out.size]) if there else 0.0
+        if phase == 0:
+            if largest == 0.0:
+                return False
+            highest = largest
+        elif largest > 0.0:
+            add_scaled(buffer[LANES : LANES + out.size], wanted[phase] / largest, others)
+            fractions[phase - 1] = wanted[phase]
+            main -= wanted[phase]
     if main < 1.0:
+        scale(grid, main / highest)
         add_scaled(others, 1.0, grid)
     return finish_points(grid, parameters, optics.instrument, impurities.key, impurities.counter, effects, out)

@@ -138,6 +138,16 @@ def test_pure_spools_name_no_imperfections_and_old_ones_are_read(tmp_path: Path)
     assert measured.imperfections == Imperfections.preset("measured").without("texture")
 
 
+def test_imperfect_samples_of_another_kind_are_not_mixed(tmp_path: Path) -> None:
+    """Pure samples are what they were; those with imperfections are not, and a spool of the kind before is refused."""
+    pure = dict(make_spool(tmp_path / "pure", "pure").configuration)
+    measured = dict(make_spool(tmp_path / "measured", "measured").configuration)
+    assert (pure["sample_version"], measured["sample_version"]) == (4, 5)
+    ProductionConfig.from_dict(measured)
+    with pytest.raises(InputError, match="samples of kind 4, this one makes 5"):
+        ProductionConfig.from_dict({**measured, "sample_version": 4})
+
+
 def test_records_have_a_field_for_every_parameter() -> None:
     defaults = {field.name: field.default for field in SAMPLE_FIELDS}
     unknown = {"crystallite_size", "lorentzian_fraction", "range_first", "range_last"}
