@@ -195,7 +195,7 @@ CASES = {
     "xrdtrain evaluate cut --test a=set.zarr": "damaged checkpoint",
     "xrdtrain predict run nothere.xy": "nothere.xy: no such pattern",
     "xrdtrain predict run junk.cif": "junk.cif: cannot read '.cif'",
-    "xrdtrain predict nothere.xy": "embedded:measured: this package comes without that network",
+    "xrdtrain predict nothere.xy": "nothere.xy: no such pattern",
     "xrdtrain predict run": "no pattern given; name files or folders",
     "xrdtrain predict run empty": "empty: a folder without a pattern",
     "xrdtrain predict run set.zarr --plot p.bmp": "p.bmp: cannot draw '.bmp'",

@@ -374,7 +374,7 @@ def test_whoever_dies(tmp_path: Path, make_spool: Any) -> None:
 def test_the_readme_is_true(tmp_path: Path, make_spool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines run as they stand, and what they do is what the audit finds."""
     spool = make_spool(shards=6, rows=ROWS)
-    text = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "common" / "guide" / "own-network.md").read_text()
     (lines,) = [part for part in text.split("```python\n") if part.partition("```")[0].count("open_spool_dataset") == 2]
     monkeypatch.chdir(tmp_path)
     exec(lines.partition("```")[0].replace("wait=5.0", "wait=False"), {})
