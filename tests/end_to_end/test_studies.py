@@ -44,6 +44,7 @@ def test_a_killed_study_goes_on(start: Any, run_command: Any, structures: Path, 
     assert "2/6 split: done before" in again.said
     assert again.stop(signal.SIGTERM) == 75, again.said
     assert "the same command goes on" in again.said
+    assert "No training is done yet" in (tmp_path / "study" / "table.md").read_text()
     done = run_command(*words, *SMALL, cwd=tmp_path, timeout=600.0)
     assert done.returncode == 0, done.stdout + done.stderr
     with (tmp_path / "study" / "table.csv").open(newline="") as stream:

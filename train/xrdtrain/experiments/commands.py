@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xrdcommon import console
-from xrdcommon.errors import InputError
+from xrdcommon.errors import InputError, Interrupted
 
 from xrdtrain.experiments.experiment import SUFFIX, Experiment, load, shipped
 from xrdtrain.experiments.outcome import table_lines, write_outcome
@@ -83,7 +83,11 @@ def carry_out(
         return [_submit(name, folder, scale, changes, seeds, workers, sbatch_options)], []
     for what in todo.left_out:
         console.say(f"left out: {what}; give it with --set")
-    results = run_study(experiment, todo, values, folder, scale)
+    try:
+        results = run_study(experiment, todo, values, folder, scale)
+    except Interrupted:
+        write_outcome(experiment, todo, folder)  # of what is done so far
+        raise
     found = write_outcome(experiment, todo, folder)
     page = _write_page(todo, folder)
     written = f"{folder}/table.md, table.csv, curve.csv" + ("" if page is None else f", {page.name}")
