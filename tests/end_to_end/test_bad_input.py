@@ -268,7 +268,8 @@ def world(real_rows: pd.DataFrame, cif_texts: list[str], tmp_path_factory: pytes
     about = json.loads((path / "newer" / "spool.json").read_text())
     (path / "newer" / "spool.json").write_text(json.dumps({**about, "xrdstream_spool": 99}))
 
-    fit(FitRequest(path / "set.zarr", path / "run", "resnet-10-small", ("none",), samples=64, batch=32))
+    request = {"source": path / "set.zarr", "run": path / "run", "model": "resnet-10-small", "tests": ("none",)}
+    fit(FitRequest(**request, samples=64, batch=32))
     for name in ("cut", "nojson"):
         shutil.copytree(path / "run", path / name)
     (path / "nojson" / "config.json").write_text("{")

@@ -107,9 +107,6 @@ def predict(
     names, paths = split_arguments(arguments)
     files = find_patterns(paths)
     answerer = Answerer([open_network(name) for name in names])
-    if names[0] not in arguments:  # the network of the package, which nobody has named
-        for line in caveats(names[0], answerer.networks[0]):
-            console.say(line)
     answerer.log_ratio(prior)  # refused before the work
     ask = _ask_radiation if sys.stdin.isatty() and sys.stderr.isatty() and not as_json else None
     predictions: list[Prediction] = []
@@ -126,6 +123,9 @@ def predict(
                     console.emit(line)
             elif item.error is None:
                 _tell(item)
+    if names[0] not in arguments and any(item.error is None for item in predictions):  # a network nobody has named
+        for line in caveats(names[0], answerer.networks[0]):
+            console.say(line)
     assumed = [item for item in predictions if item.radiation is not None and item.radiation.assumed]
     if quiet and assumed:
         whose = assumed[0].name if len(assumed) == 1 else f"{len(assumed)} files"
