@@ -54,7 +54,7 @@ def _more_lines(measures: dict[str, Any]) -> list[str]:
         f"{percent(extinction['within_shared'])} of {extinction['n_right_shared']:,} (by frequency alone "
         f"{percent(extinction['within_shared_by_frequency'])})"
     )
-    if distance["mean_of_errors"] == distance["mean_of_errors"]:
+    if _is_number(distance["mean_of_errors"]) and _is_number(distance["mean_of_random_errors"]):
         lines.append(
             f"  errors are {distance['mean_of_errors']:.2f} steps of maximal subgroups from the truth (at random "
             f"{distance['mean_of_random_errors']:.2f}); symmetry too high by one step in "
@@ -67,6 +67,11 @@ def _more_lines(measures: dict[str, Any]) -> list[str]:
             f"probability given to the first candidate {percent(outside['probability'])}"
         )
     return lines
+
+
+def _is_number(value: float | None) -> bool:
+    """Return whether a measure could be had: none can of the errors of a set without any."""
+    return value is not None and value == value
 
 
 def system_lines(measures: dict[str, Any]) -> list[str]:
