@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 
 def percent(value: float | None) -> str:
     """Write a share, '-' where there is none."""
-    return "-" if value is None or value != value else f"{value:.1%}"
+    return f"{value:.1%}" if _is_number(value) else "-"
 
 
 def final_lines(results: dict[str, Any]) -> list[str]:
@@ -69,7 +69,7 @@ def _more_lines(measures: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _is_number(value: float | None) -> bool:
+def _is_number(value: float | None) -> TypeGuard[float]:
     """Return whether a measure could be had: none can of the errors of a set without any."""
     return value is not None and value == value
 
