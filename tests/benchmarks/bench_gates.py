@@ -1,9 +1,10 @@
-"""How often patterns are called unlike anything trained on: by the gate on the pattern, by that on the features.
+"""How often patterns are called unlike anything trained on: by each gate.
 
     python tests/benchmarks/bench_gates.py NETWORK SYNTHETIC.zarr [--other NAME=SET.zarr ...] [-n N] [--seed S] [--json]
 
-NETWORK is a run folder with `features.npz` (`xrdtrain gate`), a .safetensors file or embedded:measured. SYNTHETIC is a
-fixed set of synthetic patterns like those of the training, of which neither the network nor its gate has seen any:
+The gates look at the pattern, at the distance of its features, and for mixtures. NETWORK is a run folder with
+`features.npz` (`xrdtrain gate`), a .safetensors file or embedded:measured. SYNTHETIC is a fixed set of synthetic
+patterns like those of the training, of which neither the network nor its gate has seen any:
 they are the good ones, whose refusals are false. From them are made
 
     noise       counts without a pattern: white, and with the slope of air scatter
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from xrdcommon import console
 from xrdcommon.errors import InputError, XrdError
 from xrdcommon.fixed_sets.fixed_set import FixedSet
-from xrdtrain.inference.answer import Answerer
+from xrdtrain.inference.answer import FAR, MIXED, Answerer
 from xrdtrain.inference.networks import open_network
 from xrdtrain.inference.refusal import doubts
 from xrdtrain.measured.emission import Radiation
@@ -41,7 +42,7 @@ Reals = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: shares of n patterns with a doubt of either gate, of both, and the mean of the first.
+    """One line of the table: shares of n patterns with a doubt of each gate, of any, and the mean of the first.
 
     `unusable` patterns were refused before any gate (no intensity left).
     """
@@ -51,6 +52,7 @@ class Row:
     unusable: int
     pattern: float
     features: float
+    mixture: float
     either: float
     sure: float
 
@@ -104,16 +106,17 @@ def show(patterns: list[tuple[Reals, Reals]], answerer: Answerer, background: st
         except InputError:
             unusable += 1  # counted in the table
     if not ready:
-        return Row(kind, len(patterns), unusable, 1.0, 1.0, 1.0, 0.0)
+        return Row(kind, len(patterns), unusable, 1.0, 1.0, 1.0, 1.0, 0.0)
     first = np.array([len(doubts(item)) > 0 for item in ready], dtype=np.bool_)
     inputs = np.stack([item.values for item in ready]), np.stack([item.mask for item in ready])
-    probability, second = answerer.probabilities([inputs])
-    either = first | second
+    probability, against = answerer.probabilities([inputs])
+    far, mixed = against[FAR], against[MIXED]
+    either = first | far | mixed
     sure = probability.max(axis=1)[~either]
     n = len(patterns)
     return Row(
-        kind, n, unusable, float(first.sum() + unusable) / n, float(second.sum() + unusable) / n,
-        float(either.sum() + unusable) / n, float(sure.mean()) if len(sure) else 0.0,
+        kind, n, unusable, float(first.sum() + unusable) / n, float(far.sum() + unusable) / n,
+        float(mixed.sum() + unusable) / n, float(either.sum() + unusable) / n, float(sure.mean()) if len(sure) else 0.0,
     )  # fmt: skip
 
 
@@ -167,7 +170,8 @@ def main() -> None:
         if not asked.json:
             console.emit(
                 f"{row.kind:12} n {row.n:4}  unusable {row.unusable:3}  pattern {row.pattern:6.1%}  features "
-                f"{row.features:6.1%}  either {row.either:6.1%}  first candidate of the others {row.sure:.0%}"
+                f"{row.features:6.1%}  mixture {row.mixture:6.1%}  "
+                f"any {row.either:6.1%}  first candidate of the others {row.sure:.0%}"
             )
     if asked.json:
         console.emit_json([{name: getattr(row, name) for name in Row.__slots__} for row in found])

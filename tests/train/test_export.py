@@ -25,6 +25,7 @@ from xrdtrain.inference.calibration import Calibration
 from xrdtrain.inference.export import METADATA, export
 from xrdtrain.inference.features import FeatureReference
 from xrdtrain.inference.load import Run, load_run
+from xrdtrain.inference.mixtures import MixtureDetector
 from xrdtrain.models import NetworkSpec
 
 CPU = torch.device("cpu")
@@ -102,7 +103,8 @@ def test_a_bundle_is_used_as_a_run(
     trained(tmp_path / "run", data, "patch-resnet")
     random = np.random.default_rng(0)
     means, whitening = random.normal(size=(6, 256)).astype(np.float32), np.eye(256, dtype=np.float32)
-    FeatureReference(means, whitening, 30.0, 500).save(tmp_path / "run" / "features.npz")
+    mixtures = MixtureDetector(random.normal(size=1696).astype(np.float32), 0.25, 0.5)
+    FeatureReference(means, whitening, 30.0, 500, mixtures).save(tmp_path / "run" / "features.npz")
     (tmp_path / "card.json").write_text('{"name": "test", "measured": {"real": 0.5}}')
     done = run_command("xrdtrain", "export", tmp_path / "run", "--out", file, "--card", tmp_path / "card.json")
     assert done.returncode == 0, done.stderr
@@ -112,12 +114,15 @@ def test_a_bundle_is_used_as_a_run(
     assert gate is not None
     np.testing.assert_array_equal(gate.means, means)
     assert (gate.threshold, gate.n) == (30.0, 500)
+    assert gate.mixtures is not None
+    np.testing.assert_array_equal(gate.mixtures.weights, mixtures.weights)
+    assert (gate.mixtures.bias, gate.mixtures.caught) == (0.25, 0.5)
     one, other = Answerer([load_run(tmp_path / "run")]), Answerer([load_run(file)])
     inputs = [patterns_for(load_run(file), 4)]
     for prior in ("trained", "uniform", "minerals"):
         (expected, far), (found, there) = one.probabilities(inputs, prior), other.probabilities(inputs, prior)
         np.testing.assert_allclose(found, expected, atol=1e-7)
-        np.testing.assert_array_equal(far, there)
+        assert all((far[reason] == there[reason]).all() for reason in far)
     expected = evaluate_run(tmp_path / "run", [f"real={data}"])
     assert json_ready(evaluate_run(file, [f"real={data}"])) == json_ready(expected)
     fit(

@@ -71,6 +71,10 @@ def test_evaluate_and_gate(tmp_path: Path, trained: tuple[Path, Path], make_fixe
     again = load_reference(run)
     assert again is not None
     assert again.threshold == reference.threshold
+    assert again.mixtures is not None
+    assert reference.mixtures is not None
+    assert again.mixtures.caught == reference.mixtures.caught
+    np.testing.assert_array_equal(again.mixtures.weights, reference.mixtures.weights)
     (run / "features.npz").write_bytes(b"PK\x03\x04junk")
     with pytest.raises(FormatError, match=r"features.npz: damaged"):
         load_reference(run)

@@ -18,7 +18,8 @@ def gate(
     """Fit what lets `xrdtrain predict` say that a pattern is unlike anything the run was trained on.
 
     The features of synthetic patterns in front of the run's last layer are kept in RUN/features.npz; a pattern that
-    lies farther from them than 99 % of other synthetic patterns is reported as unlike them.
+    lies farther from them than 99 % of other synthetic patterns is reported as unlike them. Mixtures of two to four of
+    the synthetic patterns are told from single ones by what all stages of the network see.
 
     \b
     Example:
@@ -31,9 +32,13 @@ def gate(
 
     with console.progress("features", None) as advance:
         reference = fit_gate(run, holdout, most=most, advance=advance)
+    caught = None if reference.mixtures is None else reference.mixtures.caught
     if as_json:
-        console.emit_json({"patterns": reference.n, "threshold": reference.threshold, "quantile": QUANTILE})
+        console.emit_json(
+            {"patterns": reference.n, "threshold": reference.threshold, "quantile": QUANTILE, "mixtures_caught": caught}
+        )
     else:
         console.emit(
             f"{run / FILE}: {reference.n:,} patterns, {QUANTILE:.0%} of others within {reference.threshold:.3g}"
+            + ("" if caught is None else f"; {caught:.0%} of mixtures of comparable shares are told")
         )

@@ -25,8 +25,8 @@ from xrdcommon.errors import InputError
 from xrdcommon.files import write_bytes
 
 from xrdtrain.evaluation.fixed_test_sets import TestSet
+from xrdtrain.inference.capture import captured
 from xrdtrain.inference.classifier import CHUNK
-from xrdtrain.inference.features import captured
 from xrdtrain.inference.load import Run
 from xrdtrain.inputs.transform import Preparation
 

@@ -63,8 +63,8 @@ def evaluate_measured(
             values = np.stack([prepared.values for _, prepared in waiting])
             masks = np.stack([prepared.mask for _, prepared in waiting])
             rows = [row for row, _ in waiting]
-            probability[rows], far = answerer.probabilities([(values, masks)] * len(answerer.networks), prior)
-            doubted[rows] |= far
+            probability[rows], against = answerer.probabilities([(values, masks)] * len(answerer.networks), prior)
+            doubted[rows] |= np.logical_or.reduce(list(against.values()))
             waiting.clear()
 
     own = Radiation((measurement.wavelength,), "assumed, the network's own", assumed=True)

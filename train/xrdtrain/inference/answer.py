@@ -14,15 +14,16 @@ from xrdcommon.errors import InputError
 from xrdcommon.measurement import Measurement
 
 from xrdtrain.inference.candidates import Candidate, merge_enantiomorphs
-from xrdtrain.inference.features import captured, load_reference
+from xrdtrain.inference.capture import summarised
+from xrdtrain.inference.features import load_reference
 from xrdtrain.inference.load import Run
 from xrdtrain.inference.prior import TRAINED, class_prior, trained_prior
 
 Input = tuple[NDArray[np.float32], NDArray[np.bool_]]
 """Values (N, P) and masks (N, P) on a network's axis."""
 
-
 FAR = "its features lie farther from synthetic patterns than 99 % of other synthetic ones"
+MIXED = "it looks like a mixture of several phases, as 1 % of single phases do too"
 
 
 class Answerer:
@@ -70,10 +71,11 @@ class Answerer:
 
     def probabilities(
         self, inputs: Sequence[Input], prior: str = TRAINED
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return the probability of every space group (N, G), in the order of `groups`, and which patterns are far.
+    ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.bool_]]]:
+        """Return the probability of every space group (N, G), in the order of `groups`, and what speaks against it.
 
-        Far (N,) are those whose features lie farther from synthetic ones than a network's threshold, where it has one.
+        That is, by its reason, which patterns (N,) it holds for: `FAR` where features lie farther from synthetic ones
+        than a network's threshold, `MIXED` where a network sees a mixture; neither where it has no gate.
 
         Args:
             inputs: values and masks for each network.
@@ -84,7 +86,7 @@ class Answerer:
 
         """
         total = np.zeros((len(inputs[0][0]), len(self.groups)))
-        far = np.zeros(len(total), dtype=np.bool_)
+        against = {reason: np.zeros(len(total), dtype=np.bool_) for reason in (FAR, MIXED)}
         for run, (values, masks), added, reference in zip(
             self.networks, inputs, self.log_ratio(prior), self.references, strict=True
         ):
@@ -92,21 +94,28 @@ class Answerer:
             if reference is None:
                 logits = run.logits(values, masks)
             else:
-                with captured(run.model) as features:
+                with summarised(run.model) as found:
                     logits = run.logits(values, masks)
-                far |= reference.distance(np.concatenate(features)) > reference.threshold
+                summaries = np.concatenate(found)
+                features = summaries[:, -reference.means.shape[1] :]
+                against[FAR] |= reference.distance(features) > reference.threshold
+                if reference.mixtures is not None:
+                    against[MIXED] |= reference.mixtures.fires(summaries)
             total[:, places] += softmax(logits.astype(np.float64) + added, axis=1)
-        return total / len(self.networks), far
+        return total / len(self.networks), against
 
     def answer(self, inputs: Sequence[Input], prior: str = TRAINED) -> list[tuple[list[Candidate], tuple[str, ...]]]:
-        """Return candidates of every pattern, the likeliest first, and what in its features speaks against them.
+        """Return candidates of every pattern, the likeliest first, and what speaks against them.
 
         Raises:
             InputError, MissingFileError, FormatError: no such prior.
 
         """
-        probability, far = self.probabilities(inputs, prior)
+        probability, against = self.probabilities(inputs, prior)
         return [
-            (merge_enantiomorphs(self.groups, row), (FAR,) if distant else ())
-            for row, distant in zip(probability, far.tolist(), strict=True)
+            (
+                merge_enantiomorphs(self.groups, row),
+                tuple(reason for reason, holds in against.items() if holds[number]),
+            )
+            for number, row in enumerate(probability)
         ]

@@ -24,6 +24,7 @@ from xrdcommon.files import write_bytes
 
 from xrdtrain.inference.calibration import Calibration
 from xrdtrain.inference.features import FeatureReference
+from xrdtrain.inference.mixtures import WEIGHTS, MixtureDetector
 from xrdtrain.models.spec import Network, NetworkSpec
 from xrdtrain.runs import checkpoint
 from xrdtrain.runs.config import RunConfig
@@ -47,7 +48,7 @@ class Bundle:
         samples: samples it was trained on.
         calibration: None where it has none.
         counts: (231,) how often each space group was met among the last samples of the training; None: not known.
-        gate: what tells that a pattern is unlike synthetic ones; None where it has none.
+        gate: what tells that a pattern is unlike synthetic ones, or a mixture; None where it has none.
         card: for people: any JSON object.
 
     """
@@ -112,8 +113,11 @@ def save_bundle(path: Path, bundle: Bundle) -> None:
     }
     tensors = {name: value.detach().cpu().contiguous() for name, value in bundle.weights.items()}
     if bundle.gate is not None:
-        for part in _GATE_PARTS:
-            tensors[f"{_GATE}{part}"] = torch.from_numpy(np.ascontiguousarray(getattr(bundle.gate, part)))
+        arrays = {part: getattr(bundle.gate, part) for part in _GATE_PARTS}
+        if bundle.gate.mixtures is not None:
+            arrays |= bundle.gate.mixtures.to_arrays()
+        for part, array in arrays.items():
+            tensors[f"{_GATE}{part}"] = torch.from_numpy(np.array(array, order="C"))
     metadata = {"format": FORMAT, "sha256": _sum(tensors)}
     metadata |= {name: json.dumps(value) for name, value in content.items()}
     write_bytes(path, save(tensors, metadata))
@@ -154,8 +158,10 @@ def _bundle(content: Mapping[str, Any], weights: dict[str, torch.Tensor], path: 
         raise FormatError(f"{path}: weights of '{wrong}' are not finite; the training diverged")
     calibration, gate = content["calibration"], content["gate"]
     if gate is not None:
-        means, whitening = (weights[f"{_GATE}{part}"].numpy() for part in _GATE_PARTS)
-        gate = FeatureReference(means, whitening, float(gate["threshold"]), int(gate["n"]))
+        arrays = {name.removeprefix(_GATE): t.numpy() for name, t in weights.items() if name.startswith(_GATE)}
+        mixtures = MixtureDetector.from_arrays(arrays) if WEIGHTS in arrays else None
+        means, whitening = (arrays[part] for part in _GATE_PARTS)
+        gate = FeatureReference(means, whitening, float(gate["threshold"]), int(gate["n"]), mixtures)
     weights = {name: value for name, value in weights.items() if not name.startswith(_GATE)}
     known = {field.name for field in fields(RunConfig)}
     return Bundle(

@@ -10,18 +10,15 @@ al., NeurIPS 2018). Beyond the distance that 99 % of other synthetic patterns st
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 from xrdcommon.errors import FormatError, InputError
 from xrdcommon.files import atomic_writer
 
-from xrdtrain.models.spec import Network
+from xrdtrain.inference.mixtures import WEIGHTS, MixtureDetector
 
 FILE = "features.npz"
 FORMAT = 1
@@ -35,30 +32,6 @@ SHRINKAGE = 0.05
 """Share of the mean variance in the covariance, which makes it invertible (Ledoit and Wolf's form, fixed)."""
 
 
-@contextmanager
-def captured(network: Network) -> Iterator[list[NDArray[np.float32]]]:
-    """Collect what enters a network's last layer, (n, F) for each forward pass inside the block.
-
-    Raises:
-        InputError: a network of the user's that does not name its last layer.
-
-    """
-    found: list[NDArray[np.float32]] = []
-    name = getattr(network, "output_layer", None)
-    if not isinstance(name, str):
-        raise InputError("the network does not name its last layer; set `output_layer` to its name in the network")
-    last = network.get_submodule(name)
-
-    def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0].detach().float().cpu().numpy())
-
-    handle = last.register_forward_pre_hook(keep)
-    try:
-        yield found
-    finally:
-        handle.remove()
-
-
 @dataclass(frozen=True, slots=True)
 class FeatureReference:
     """Features of synthetic patterns.
@@ -68,6 +41,7 @@ class FeatureReference:
         whitening: (F, F); its product with a difference has the distance as its length.
         threshold: distance that the share `QUANTILE` of other synthetic patterns stay below.
         n: patterns it was made from.
+        mixtures: what tells mixtures; None where the gate was fitted by an earlier version.
 
     """
 
@@ -75,6 +49,7 @@ class FeatureReference:
     whitening: NDArray[np.float32]
     threshold: float
     n: int
+    mixtures: MixtureDetector | None = None
 
     def distance(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the distance (N,) of features (N, F) to the nearest mean."""
@@ -95,7 +70,17 @@ class FeatureReference:
                 whitening=self.whitening,
                 threshold=np.array(self.threshold),
                 n=np.array(self.n),
+                **({} if self.mixtures is None else self.mixtures.to_arrays()),
             )
+
+
+def halves(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that a gate is fitted on, and those that set its threshold.
+
+    At random, as sets are often in the order of their groups.
+    """
+    order = np.random.Generator(np.random.Philox(key=_SPLIT)).permutation(n)
+    return order[: n // 2], order[n // 2 :]
 
 
 def fit_reference(features: NDArray[np.float32], groups: NDArray[np.integer]) -> FeatureReference:
@@ -113,10 +98,8 @@ def fit_reference(features: NDArray[np.float32], groups: NDArray[np.integer]) ->
     """
     if len(features) < LEAST_PATTERNS:
         raise InputError(f"{len(features)} synthetic patterns: at least {LEAST_PATTERNS} are needed for a threshold")
-    # at random, as sets are often in the order of their groups
-    order = np.random.Generator(np.random.Philox(key=_SPLIT)).permutation(len(features))
-    half = order[: len(order) // 2]
-    first, second = features[half].astype(np.float64), features[order[len(half) :]]
+    half, rest_of_them = halves(len(features))
+    first, second = features[half].astype(np.float64), features[rest_of_them]
     labels = groups[half]
     found, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     sums = np.zeros((len(found), first.shape[1]))
@@ -149,7 +132,10 @@ def load_reference(run: Path) -> FeatureReference | None:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if int(arrays["format"]) != FORMAT:
                 raise FormatError(f"{path}: format {int(arrays['format'])}, this version reads {FORMAT}")
-            return FeatureReference(arrays["means"], arrays["whitening"], float(arrays["threshold"]), int(arrays["n"]))
+            mixtures = MixtureDetector.from_arrays(arrays) if WEIGHTS in arrays else None
+            return FeatureReference(
+                arrays["means"], arrays["whitening"], float(arrays["threshold"]), int(arrays["n"]), mixtures
+            )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, FormatError):
             raise

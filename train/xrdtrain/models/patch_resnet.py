@@ -131,6 +131,7 @@ class PatchResNet(nn.Module):
                 block = Block(channels, width, settings.kernel, length=length, stride=step)
                 self.blocks.append(block)
                 channels, length = width, block.out_length
+        self.stages = tuple(f"blocks.{number}" for number in range(len(self.blocks)))
         self.peaks = PeakBranch(settings.peaks, n_points) if settings.peaks else None
         listed = 0 if self.peaks is None else self.peaks.width
         self.dense = nn.Linear(channels * length + listed, settings.dense)

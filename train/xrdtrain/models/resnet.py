@@ -146,6 +146,7 @@ class ResNet(nn.Module):
                 self.blocks.append(block)
                 channels, length = block.channels, block.out_length
             self.lengths.append(length)
+        self.stages = tuple(f"blocks.{number}" for number in range(len(self.blocks)))
         self.peaks = PeakBranch(settings.peaks, n_points) if settings.peaks else None
         listed = 0 if self.peaks is None else self.peaks.width
         self.dense = nn.Linear(channels * length + listed, settings.dense)

@@ -1,0 +1,76 @@
+"""What a network makes of patterns on the way to its logits: the features before its last layer, and all stages.
+
+# n patterns of a forward pass, C channels of a stage, F features or summaries
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from xrdcommon.errors import InputError
+
+from xrdtrain.models.spec import Network
+
+
+@contextmanager
+def captured(network: Network) -> Iterator[list[NDArray[np.float32]]]:
+    """Collect what enters a network's last layer, (n, F) for each forward pass inside the block.
+
+    Raises:
+        InputError: a network of the user's that does not name its last layer.
+
+    """
+    found: list[NDArray[np.float32]] = []
+    last = _last_layer(network)
+
+    def keep(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found.append(inputs[0].detach().float().cpu().numpy())
+
+    handle = last.register_forward_pre_hook(keep)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def summarised(network: Network) -> Iterator[list[NDArray[np.float32]]]:
+    """Collect mean, maximum and standard deviation of every channel of every stage, and what enters the last layer.
+
+    Stages are those that a network names in `stages`; without them there is the last layer alone. The list holds one
+    array (n, F) for each forward pass inside the block.
+
+    Raises:
+        InputError: a network of the user's that does not name its last layer.
+
+    """
+    found: list[NDArray[np.float32]] = []
+    parts: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        points = output.detach().float().flatten(2)
+        parts.extend([points.mean(dim=2), points.amax(dim=2), points.std(dim=2, correction=0)])
+
+    def close(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        rows = [part.cpu().numpy() for part in (*parts, inputs[0].detach().float())]
+        found.append(np.concatenate(rows, axis=1))
+        parts.clear()
+
+    handles = [network.get_submodule(name).register_forward_hook(keep) for name in getattr(network, "stages", ())]
+    handles.append(_last_layer(network).register_forward_pre_hook(close))
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _last_layer(network: Network) -> nn.Module:
+    name = getattr(network, "output_layer", None)
+    if not isinstance(name, str):
+        raise InputError("the network does not name its last layer; set `output_layer` to its name in the network")
+    return network.get_submodule(name)
