@@ -54,7 +54,7 @@ def first_candidates(
     total = 0
     for _ in range(n):
         start_stream(draw.stream, draw.key, draw.counter)
-        draw_group(draw.stream, tables.sampler.classes, tables.sampler.class_weights, draw.progress)
+        draw_group(draw.stream, tables.sampler, draw.progress)
         group = draw.progress[GROUP]
         next_candidate(draw.stream, tables.sampler, draw.progress, draw.crystal, rejections[group - 1])
         if steps == ORDER:

@@ -29,6 +29,15 @@ def sample(
             help="Frequencies of the statistics, equal ones, or groups such as 14 or 2,195-230.",
         ),
     ] = "natural",
+    structure_types: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|LIST",
+            help="Draw these structure types alone: a file (as `xrdgen structures types` writes), or labels or Wyckoff "
+            "keys with commas between them.",
+            show_default=False,
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same crystals.")] = 0,
     statistics: Annotated[str, typer.Option(help="Statistics file, or embedded:statistics.")] = "embedded:statistics",
     out: Annotated[Path | None, typer.Option(help="CIF to write: X.cif, or X-1.cif, X-2.cif ... for several.")] = None,
@@ -58,6 +67,7 @@ def sample(
     \b
     Example:
       xrdgen sample -n 3 --space-groups 14,62,225 --out crystals.cif
+      xrdgen sample -n 3 --structure-types AB2C4_cF56_227_a_d_e,62:4c
       xrdgen sample --spool spool --identity 000000000000002a:0:17:5 --out crystal.cif
     """
     from xrdcommon.files import check_output
@@ -71,6 +81,7 @@ def sample(
     from xrdgen.reference.generator import ReferenceGenerator
     from xrdgen.samples.config import ENGINES
     from xrdgen.statistics.model import Statistics
+    from xrdgen.structures.types import read_types
 
     if (spool is None) != (identity is None):
         raise InputError("--spool and --identity belong together: the spool says how its samples were drawn")
@@ -88,7 +99,13 @@ def sample(
     if out is not None:
         check_output(out, [])
     groups = space_group if space_group in ("natural", "uniform") else tuple(parse_groups(space_group))
-    settings = GeneratorSettings(preset=kind, space_groups=groups, min_structures=min_structures, ordering=ordering)
+    settings = GeneratorSettings(
+        preset=kind,
+        space_groups=groups,
+        min_structures=min_structures,
+        ordering=ordering,
+        structure_types=read_types(structure_types) if structure_types else (),
+    )
     known = Statistics.load(resolve(statistics))
     identities = [SampleIdentity(seed, 0, 0, index) for index in range(n)]
     if engine == "reference":

@@ -37,6 +37,15 @@ def freeze(
         bool,
         typer.Option("--full-sites", help="Leave out crystals with sites occupied in part or by several elements."),
     ] = False,
+    structure_types: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|LIST",
+            help="Keep structures of these types alone: a file (as `xrdgen structures types` writes), or labels or "
+            "Wyckoff keys with commas between them.",
+            show_default=False,
+        ),
+    ] = "",
     labels: Annotated[
         Labels,
         typer.Option(help="Space group that is the label: spglib's, or the published one (where it is known)."),
@@ -99,6 +108,7 @@ def freeze(
     from xrdgen.freezing.effects import Effects
     from xrdgen.freezing.freeze import Limits, freeze_table, rejected_path
     from xrdgen.freezing.randomise import Randomisation
+    from xrdgen.structures.types import read_types
 
     settings = SimulationSettings(
         grid=Grid(two_theta_min, two_theta_max, step),
@@ -109,7 +119,8 @@ def freeze(
     imperfections = Imperfections.preset(preset)
     if effects is not None:
         imperfections = parse_effects(effects, imperfections, settings.measurement)
-    limits = Limits(max_volume, max_sites, full_sites, labels)
+    types = tuple(name for name, _ in read_types(structure_types)) if structure_types else ()
+    limits = Limits(max_volume, max_sites, full_sites, labels, types)
     report = freeze_table(
         resolve(table),
         out,

@@ -37,6 +37,7 @@ def produce(options: ProduceOptions, spool: SpoolArgument = None) -> None:
         xrdgen produce spool --workers 2 --samples 100000 --seed 1
         xrdgen produce spool --config production.toml
         xrdgen produce measured --preset measured --effects no-texture,no-k-beta
+        xrdgen produce spinels --structure-types AB2C4_cF56_227_a_d_e,A2B_cF24_227_c_d
         xrdgen produce /scratch/spool --workers 256 --submit --partition cpu --dry-run
     """
     from xrdgen.production.start import start

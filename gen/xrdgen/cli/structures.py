@@ -1,4 +1,4 @@
-"""The commands `xrdgen structures import` and `split`."""
+"""The commands `xrdgen structures import`, `split` and `types`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xrdgen.splitting import SplitBy
+from xrdgen.structures.type_counts import NamedBy
 
 app = typer.Typer(
     help="Read real crystal structures and part them into training and test.",
@@ -117,3 +118,73 @@ def split(
                 f"{kind.replace('_', ' ')} in both parts: {counts['both']} (of {counts['train']} and "
                 f"{counts['test']}), in {counts['test_structures']} test structures"
             )
+
+
+@app.command()
+def types(
+    table: Annotated[list[str], typer.Argument(help="Structure tables, or embedded:amcsd.")],
+    out: Annotated[Path, typer.Option(help="List to write (CSV).")],
+    by: Annotated[
+        NamedBy,
+        typer.Option(help="label: positions and what shares an element; wyckoff-key: positions alone."),
+    ] = NamedBy.LABEL,
+    space_groups: Annotated[
+        str, typer.Option("--space-groups", "--space-group", metavar="LIST", help="Only these, such as 14,62,195-230.")
+    ] = "",
+    min_count: Annotated[int, typer.Option(help="Leave out types of fewer structures.")] = 1,
+    statistics: Annotated[
+        str,
+        typer.Option(
+            help="Leave out types of which no crystal can be drawn by these statistics (a file, or "
+            "embedded:statistics).",
+            show_default=False,
+        ),
+    ] = "",
+    min_structures: Annotated[
+        int, typer.Option(help="With --statistics: leave out groups with fewer structures there.")
+    ] = 50,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """List the structure types of tables with their frequencies, to draw synthetic crystals of them alone.
+
+    `xrdgen produce --structure-types LIST` (and sample, freeze) takes the list. Lines can be removed from it, and the
+    counts changed: they are how often each type is drawn, relative to the others.
+
+    \b
+    Example:
+      xrdgen structures types embedded:amcsd --min-count 10 --statistics embedded:statistics --out types.csv
+      xrdgen structures types icsd.parquet --space-groups 221,225,227 --out cubic.csv
+    """
+    from xrdcommon import console
+    from xrdcommon.files import check_output
+    from xrdcommon.space_groups import parse_groups
+
+    from xrdgen.crystals.drawable import undrawable
+    from xrdgen.crystals.settings import GeneratorSettings
+    from xrdgen.embedded import resolve
+    from xrdgen.statistics.model import Statistics
+    from xrdgen.structures.type_counts import count_types, said, write_types
+
+    check_output(out, [resolve(path) for path in table])
+    found, left_out = count_types(
+        table, by=by, groups=parse_groups(space_groups) if space_groups else (), min_count=min_count
+    )
+    if statistics:
+        settings = GeneratorSettings(min_structures=min_structures)
+        with console.progress("types tried", len(found)) as advance:
+            faults = undrawable([item.type for item in found], Statistics.load(statistics), settings, advance)
+        for item in found:
+            if item.type in faults:
+                left_out[faults[item.type]] += item.count
+        found = [item for item in found if item.type not in faults]
+    write_types(out, found)
+    structures = sum(item.count for item in found)
+    groups = len({item.space_group for item in found})
+    if json_output:
+        console.emit_json(
+            {"types": len(found), "structures": structures, "space_groups": groups, "left_out": dict(left_out)}
+        )
+        return
+    console.emit(f"{out}: {len(found)} structure types of {groups} space groups, {structures} structures")
+    if left_out:
+        console.emit(f"structures left out: {said(left_out)}")

@@ -65,7 +65,7 @@ class Draw(NamedTuple):
         key: (2,) of the random stream.
         counter: (4,) at which the stream begins.
         stream: (11,) the stream.
-        progress: (4,) see `sampler_kernels`.
+        progress: (5,) see `sampler_kernels`.
         dialogue: (2,) what the draw waits for, and the answer to a question: `PASSED` or a reason of `sampler_kernels`.
         crystal: the candidate; in the end the crystal.
 
@@ -98,7 +98,7 @@ def draw_verified(draw: Draw, tables: DrawTables, rejections: NDArray[np.int64])
     draw.dialogue[QUESTION] = NOTHING
     if question == BEGIN:
         start_stream(draw.stream, draw.key, draw.counter)
-        draw_group(draw.stream, tables.sampler.classes, tables.sampler.class_weights, draw.progress)
+        draw_group(draw.stream, tables.sampler, draw.progress)
     group = draw.progress[GROUP]
     counts = rejections[group - 1]
     if question == RECHECK:

@@ -3,8 +3,9 @@
 | step of S1 | what is drawn | where |
 |---|---|---|
 | 1 | space group: natural frequencies of the represented groups, or equal ones | `sampler_kernels.draw_group` |
-| 2 | number of elements | `sampler_kernels.next_candidate` |
+| 2 | number of elements | `sampler_kernels.draw_number_of_elements` |
 | 3, 4 | elements without replacement, atoms of each, Wyckoff position of each | `sampler_kernels.draw_occupation` |
+| - | in place of 1 and 4, if the settings list them: a structure type, by its weight | `type_tables` |
 | 5 | uniform coordinates in the free parameters of the position | `sampler_kernels.draw_coordinates` |
 | 6 | unit-volume lattice from the KDE of the crystal system, or of the group | `kde_kernels.draw_unit_cell` |
 | 7 | density factor given V_atomic from the conditional KDE of the group | `kde_kernels.draw_density_factor` |
@@ -47,7 +48,16 @@ from xrdgen.crystals.drawing_kernels import (
 )
 from xrdgen.crystals.ordering import ordering_tables
 from xrdgen.crystals.primitive import primitive_tables
-from xrdgen.crystals.sampler_kernels import GROUP, MAX_ATTEMPTS, N_REASONS, NO_REFLECTION, CrystalArrays, refuse
+from xrdgen.crystals.sampler_kernels import (
+    CHOICE,
+    GROUP,
+    MAX_ATTEMPTS,
+    N_PROGRESS,
+    N_REASONS,
+    NO_REFLECTION,
+    CrystalArrays,
+    refuse,
+)
 from xrdgen.crystals.settings import GeneratorSettings
 from xrdgen.crystals.tables import sampler_tables
 from xrdgen.crystals.verify import ExactVerifier, SpglibVerifier, Verifier
@@ -201,9 +211,12 @@ class CrystalGenerator:
         if outcome == EXHAUSTED:
             rejected = zip(REASONS, self.rejections[group - 1], strict=True)
             counts = ", ".join(f"{name} {int(n)}" for name, n in rejected if n)
+            types = self.settings.structure_types
+            of_type = f"structure type {types[int(draw.progress[CHOICE])][0]}: " if types else ""
             raise InputError(
-                f"space group {group} ({symbol(group)}): no crystal in {MAX_ATTEMPTS} attempts "
-                f"(rejected so far: {counts}); leave the group out or build its statistics from more structures"
+                f"{of_type}space group {group} ({symbol(group)}): no crystal in {MAX_ATTEMPTS} attempts "
+                f"(rejected so far: {counts}); leave the {'type' if types else 'group'} out or build "
+                "its statistics from more structures"
             )
         verifier = self.verifier
         if outcome == RECHECK:
@@ -236,7 +249,7 @@ def empty_draw(arrays: CrystalArrays) -> Draw:
         key=np.zeros(2, dtype=np.uint64),
         counter=np.zeros(4, dtype=np.uint64),
         stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
-        progress=np.zeros(4, dtype=np.int64),
+        progress=np.zeros(N_PROGRESS, dtype=np.int64),
         dialogue=np.zeros(2, dtype=np.int64),
         crystal=arrays,
     )

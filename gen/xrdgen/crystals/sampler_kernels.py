@@ -7,6 +7,9 @@ space group and either keeps the crystal or calls `refuse` and then `next_candid
 in `Progress`: after a failure, of whatever kind, the same number of elements; after 20 failures a new number of
 elements and the same space group, so that the frequencies of the groups stay those that were asked for.
 
+Where structure types are given (the paper's outlook), the first draw is that of a type, which stays as the group does.
+Its sites take the place of those that S1 draws; all else is as it was.
+
 # A atoms in the asymmetric unit (at most the settings' max_sites)    E elements of the crystal
 """
 
@@ -21,7 +24,7 @@ from numpy.typing import NDArray
 from xrdgen.crystals.kde_kernels import draw_density_factor, draw_unit_cell
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.jit import kernel
-from xrdgen.random_kernels import categorical, uniform
+from xrdgen.random_kernels import below, categorical, uniform
 
 # why an attempt ended (the order of `generator.REASONS`), and redraws of a single value
 (
@@ -48,8 +51,9 @@ MAX_ATTEMPTS = 20_000
 _MAX_COLLISIONS = 32
 """Rejected picks after which the free categories are summed: both give the same distribution."""
 
-# what `progress` (4,) holds
-GROUP, N_ELEMENTS, FAILURES, ATTEMPTS = range(4)
+# what `progress` (5,) holds; CHOICE is that of the first draw, see `type_tables`
+GROUP, N_ELEMENTS, FAILURES, ATTEMPTS, CHOICE = range(5)
+N_PROGRESS = 5
 
 
 class CrystalArrays(NamedTuple):
@@ -166,6 +170,74 @@ def draw_occupation(
 
 
 @kernel
+def categorical_within(stream: NDArray[np.uint64], cumulative: NDArray[np.int64], low: int, high: int) -> int:
+    """Draw a category of low ... high by its counts, as if no other had been counted; `low` where none of these was.
+
+    Args:
+        stream: random stream.
+        cumulative: (R,) cumulative counts.
+        low: first category, at least 1.
+        high: last category; may be beyond those that were counted.
+
+    """
+    last = min(high, len(cumulative) - 1)
+    if last < low or cumulative[last] == cumulative[low - 1]:
+        return low
+    return low + categorical(stream, cumulative[low : last + 1] - cumulative[low - 1])
+
+
+@kernel
+def draw_number_of_elements(stream: NDArray[np.uint64], tables: SamplerTables, group: int, choice: int) -> int:
+    """Draw the number of elements (S1, step 2); a structure type has its own, or at most one a site."""
+    choices = tables.choices
+    sites = choices.site_start[choice + 1] - choices.site_start[choice]
+    if sites == 0:
+        return categorical(stream, tables.n_elements[group - 1])
+    if choices.n_elements[choice] > 0:
+        return int(choices.n_elements[choice])
+    return categorical_within(stream, tables.n_elements[group - 1], 1, sites)
+
+
+@kernel
+def draw_elements_of_type(
+    stream: NDArray[np.uint64], tables: SamplerTables, group: int, choice: int, n_elements: int, crystal: CrystalArrays
+) -> None:
+    """Draw the elements of a structure type (S1, step 3), whose sites are given.
+
+    Where the type leaves open which sites share an element, the atoms of each are drawn by the counts of repetitions,
+    among those that leave a site to every element that follows; the last one takes what is left. They are dealt out to
+    the sites in random order.
+    """
+    choices = tables.choices
+    first = choices.site_start[choice]
+    n = choices.site_start[choice + 1] - first
+    chosen = np.empty(n_elements, dtype=np.int64)
+    for i in range(n_elements):
+        chosen[i] = pick_element(stream, tables.elements[group - 1], chosen, i)
+    for site in range(n):
+        crystal.letters[site] = choices.letters[first + site]
+    crystal.n_sites[0] = n
+    if choices.n_elements[choice] > 0:
+        for site in range(n):
+            crystal.atomic_numbers[site] = chosen[choices.elements[first + site]]
+        return
+    site = 0
+    for i in range(n_elements):
+        repetitions = n - site
+        if i < n_elements - 1:
+            counts = tables.repetitions[tables.repetition_row[group - 1, chosen[i] - 1]]
+            repetitions = categorical_within(stream, counts, 1, n - site - (n_elements - 1 - i))
+        for _ in range(repetitions):
+            crystal.atomic_numbers[site] = chosen[i]
+            site += 1
+    for site in range(n - 1, 0, -1):
+        other = below(stream, site + 1)
+        letter = crystal.letters[site]
+        crystal.letters[site] = crystal.letters[other]
+        crystal.letters[other] = letter
+
+
+@kernel
 def draw_volume(
     stream: NDArray[np.uint64],
     tables: SamplerTables,
@@ -255,14 +327,10 @@ def draw_cell(
 
 
 @kernel
-def draw_group(
-    stream: NDArray[np.uint64],
-    classes: NDArray[np.int64],
-    class_weights: NDArray[np.int64],
-    progress: NDArray[np.int64],
-) -> None:
-    """Draw the space group (S1, step 1) among classes (C,) with cumulative weights (C,) and begin its crystal."""
-    progress[GROUP] = classes[categorical(stream, class_weights)]
+def draw_group(stream: NDArray[np.uint64], tables: SamplerTables, progress: NDArray[np.int64]) -> None:
+    """Draw the space group (S1, step 1), or the structure type, and begin its crystal."""
+    progress[CHOICE] = categorical(stream, tables.choices.weights)
+    progress[GROUP] = tables.choices.group[progress[CHOICE]]
     progress[N_ELEMENTS] = 0
     progress[FAILURES] = MAX_FAILURES
     progress[ATTEMPTS] = 0
@@ -288,7 +356,7 @@ def next_candidate(
     Args:
         stream: random stream (11,).
         tables: statistics and Wyckoff positions.
-        progress: (4,) group, number of elements, failures with it, attempts; begun by `draw_group`.
+        progress: (5,) group, number of elements, failures with it, attempts, choice; begun by `draw_group`.
         crystal: output.
         rejections: (10,) counts by reason, added to.
 
@@ -296,13 +364,18 @@ def next_candidate(
         False if `MAX_ATTEMPTS` did not suffice.
 
     """
-    group = progress[GROUP]
+    group, choice = progress[GROUP], progress[CHOICE]
+    given = tables.choices.site_start[choice + 1] > tables.choices.site_start[choice]
     while progress[ATTEMPTS] < MAX_ATTEMPTS:
         progress[ATTEMPTS] += 1
         if progress[FAILURES] >= MAX_FAILURES:
-            progress[N_ELEMENTS] = categorical(stream, tables.n_elements[group - 1])
+            progress[N_ELEMENTS] = draw_number_of_elements(stream, tables, group, choice)
             progress[FAILURES] = 0
-        reason = draw_occupation(stream, tables, group, progress[N_ELEMENTS], crystal)
+        reason = PASSED
+        if given:
+            draw_elements_of_type(stream, tables, group, choice, progress[N_ELEMENTS], crystal)
+        else:
+            reason = draw_occupation(stream, tables, group, progress[N_ELEMENTS], crystal)
         if reason == PASSED:
             volume, reason = draw_volume(stream, tables, group, crystal, rejections)
             if reason == PASSED:

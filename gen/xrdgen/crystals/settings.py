@@ -8,6 +8,8 @@ from typing import Any
 from xrdcommon.errors import InputError
 from xrdcommon.space_groups import check_group
 
+from xrdgen.structures.types import WeightedTypes, parse_type
+
 PRESETS = ("paper", "improved")
 """`paper`: the algorithm of the paper's section 2.1 and S1. `improved`: the same steps from statistics
 that know more of a structure, so that volumes, densities and lattices come closer to the real ones: repetitions given
@@ -42,6 +44,8 @@ class GeneratorSettings:
         recheck: share of the crystals confirmed by the exact test that spglib is asked about again (with "exact" only).
         symprec: distance within which the space group is verified, Å; with an ordering at least `ORDERED_TOLERANCE`.
         ordering: one of `ORDERINGS`.
+        structure_types: (name, weight) of the only structure types that are drawn (paper, outlook), ascending; none
+            for all that the statistics lead to. They bring their space groups with them.
 
     Raises:
         InputError: a value out of its range; the message names it.
@@ -58,6 +62,7 @@ class GeneratorSettings:
     recheck: float = 0.001
     symprec: float = 1e-4
     ordering: str = "none"
+    structure_types: WeightedTypes = ()
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -74,6 +79,8 @@ class GeneratorSettings:
             if not groups:
                 raise InputError("space groups: the list is empty; name at least one")
             object.__setattr__(self, "space_groups", groups)
+        if self.structure_types and self.space_groups != "natural":
+            raise InputError("structure types bring their space groups with them: leave --space-groups out")
         if self.min_structures < 1:
             raise InputError(f"min_structures {self.min_structures}: must be at least 1")
         if not 0.0 < self.max_volume < float("inf"):
@@ -86,6 +93,14 @@ class GeneratorSettings:
             raise InputError(f"recheck {self.recheck}: must be 0 to 1, a share")
         if not 0.0 < self.symprec <= 0.1:
             raise InputError(f"symprec {self.symprec}: must be above 0 and at most 0.1 Å")
+        for name, weight in self.structure_types:
+            sites = len(parse_type(name).letters)
+            if sites > self.max_sites:
+                raise InputError(
+                    f"structure type {name}: {sites} sites, at most {self.max_sites} are drawn (max_sites)"
+                )
+            if weight < 1:
+                raise InputError(f"structure type {name}: weight {weight}: must be at least 1")
 
     @property
     def tolerance(self) -> float:
@@ -97,6 +112,10 @@ class GeneratorSettings:
         values = asdict(self)
         if not isinstance(self.space_groups, str):
             values["space_groups"] = list(self.space_groups)
+        if self.structure_types:
+            values["structure_types"] = [list(item) for item in self.structure_types]
+        else:
+            del values["structure_types"]  # not where there are none: spools from before there were any
         return values
 
     @classmethod
@@ -111,4 +130,6 @@ class GeneratorSettings:
         if unknown:
             raise InputError(f"generator settings: unknown {', '.join(unknown)}; were they written by a newer version?")
         groups = values.get("space_groups", "natural")
-        return cls(**{**values, "space_groups": groups if isinstance(groups, str) else tuple(groups)})
+        types = tuple((str(name), int(weight)) for name, weight in values.get("structure_types", ()))
+        groups = groups if isinstance(groups, str) else tuple(groups)
+        return cls(**{**values, "space_groups": groups, "structure_types": types})

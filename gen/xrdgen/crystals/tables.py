@@ -19,6 +19,7 @@ from xrdcommon.space_groups import symbol
 from xrdgen.crystals.count_tables import position_tables, repetition_tables
 from xrdgen.crystals.kde_tables import density_tables, lattice_tables
 from xrdgen.crystals.settings import GeneratorSettings
+from xrdgen.crystals.type_tables import Choices, choices_of_groups, choices_of_types, parse_all
 from xrdgen.elements import element_table
 from xrdgen.symmetry import wyckoff
 
@@ -31,7 +32,7 @@ class SamplerTables(NamedTuple):
 
     Attributes:
         classes: (C,) represented space groups, ascending.
-        class_weights: (C,) cumulative weights of the draw of a group.
+        choices: of the first draw: the groups, or structure types.
         n_elements: (G, K) cumulative counts of structures with k elements, index k.
         elements: (G, 103) cumulative counts of structures that contain Z, index Z - 1.
         repetitions: (T, R) cumulative counts of (structure, element) pairs with r atoms, index r.
@@ -58,7 +59,7 @@ class SamplerTables(NamedTuple):
     """
 
     classes: NDArray[np.int64]
-    class_weights: NDArray[np.int64]
+    choices: Choices
     n_elements: NDArray[np.int64]
     elements: NDArray[np.int64]
     repetitions: NDArray[np.int64]
@@ -91,21 +92,25 @@ def represented_groups(statistics: Statistics, settings: GeneratorSettings) -> l
     """Return the groups that the settings ask for and the statistics can answer, ascending.
 
     Raises:
-        InputError: a group of the list has too few structures, or none is left.
+        InputError: a group of the list, or of a structure type, has too few structures, or none is left.
 
     """
+    types: dict[int, str] = {}
+    for kind in parse_all(settings.structure_types):
+        types.setdefault(kind.space_group, kind.name)
     counts = np.asarray(statistics.n_structures)
     with_density = np.diff(statistics.volume_start) > 0
     enough = (counts >= settings.min_structures) & with_density
     available = [int(group) for group in np.flatnonzero(enough) + 1]
-    if isinstance(settings.space_groups, str):
+    if isinstance(settings.space_groups, str) and not types:
         if not available:
             raise InputError(
                 f"no space group has {settings.min_structures} structures in the statistics (most: "
                 f"{int(counts.max(initial=0))}); lower --min-structures or build statistics from more structures"
             )
         return available
-    for group in settings.space_groups:
+    asked = sorted(types or map(int, settings.space_groups))
+    for group in asked:
         if not enough[group - 1]:
             n = int(counts[group - 1])
             if n >= settings.min_structures:
@@ -114,8 +119,13 @@ def represented_groups(statistics: Statistics, settings: GeneratorSettings) -> l
                 remedy = f"{settings.min_structures} are needed; lower it with --min-structures {n}"
             else:
                 remedy = "build statistics with structures of it, or choose another group"
-            raise InputError(f"space group {group} ({symbol(group)}): {n} structures in the statistics; {remedy}")
-    return list(settings.space_groups)
+            of_type = f"structure type {types[group]}: " if types else ""
+            if types:
+                remedy += " (`xrdgen structures types --statistics FILE` leaves such types out)"
+            raise InputError(
+                f"{of_type}space group {group} ({symbol(group)}): {n} structures in the statistics; {remedy}"
+            )
+    return asked
 
 
 def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> SamplerTables:
@@ -127,14 +137,16 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
 
     """
     classes = np.array(represented_groups(statistics, settings), dtype=np.int64)
-    weights = np.ones(len(classes), dtype=np.int64)
-    if settings.space_groups == "natural":
-        weights = np.asarray(statistics.n_structures, dtype=np.int64)[classes - 1]
     atomic_volume = element_table().atomic_volume
     with_radii = np.isfinite(atomic_volume[1 : N_ELEMENTS + 1])
     elements = np.asarray(statistics.elements, dtype=np.int64) * with_radii
     positions = wyckoff.tables()
     _check_counts(statistics, elements, positions, classes)
+    if settings.structure_types:
+        choices = choices_of_types(settings.structure_types, elements)
+    else:
+        counts = np.asarray(statistics.n_structures, dtype=np.int64)[classes - 1]
+        choices = choices_of_groups(classes, counts if settings.space_groups == "natural" else np.ones_like(classes))
     improved = settings.preset == "improved"
     repetitions, repetition_row = repetition_tables(statistics, classes, joint=improved)
     letters, wyckoff_row = position_tables(statistics, classes, settings.max_sites, joint=improved)
@@ -142,7 +154,7 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
     lattices = lattice_tables(statistics, classes, logarithmic=improved)
     return SamplerTables(
         classes=classes,
-        class_weights=np.cumsum(weights),
+        choices=choices,
         n_elements=_cumulative(statistics.n_elements),
         elements=_cumulative(elements),
         repetitions=repetitions,

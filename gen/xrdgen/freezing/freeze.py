@@ -68,6 +68,7 @@ NEEDED: Final = [
     "space_group",
     "space_group_published",
     "wyckoff_key",
+    "prototype_iso",
     *CELL_COLUMNS,
     "sites",
 ]

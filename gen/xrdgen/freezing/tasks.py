@@ -41,6 +41,7 @@ from xrdgen.samples.imaging import ImperfectSimulator
 from xrdgen.samples.record import fill_record
 from xrdgen.structures.families import family_number
 from xrdgen.structures.table import crystal_of
+from xrdgen.structures.types import parse_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ class Limits:
         full_sites: leave out crystals with a site that is occupied in part, or by several elements.
         labels: whose space group is the label: spglib's, by which the crystal is described, or the published one
             (structures without one are left out).
+        structure_types: names of the only structure types that are kept; all where empty.
 
     """
 
@@ -65,6 +67,7 @@ class Limits:
     max_sites: int | None = None
     full_sites: bool = False
     labels: Labels = Labels.SPGLIB
+    structure_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse limits that nothing could meet.
@@ -81,6 +84,7 @@ class Limits:
         """Return what is asked for, for the attributes of a fixed set."""
         found: dict[str, Any] = {"max_volume": self.max_volume, "max_sites": self.max_sites}
         found |= {"full_sites": True} if self.full_sites else {}
+        found |= {"structure_types": list(self.structure_types)} if self.structure_types else {}
         return found | ({} if self.labels is Labels.SPGLIB else {"labels": self.labels.value})
 
     def label(self, entry: pd.Series[Any], crystal: Crystal) -> int:
@@ -97,19 +101,35 @@ class Limits:
             raise InputError("no published space group, which --labels published asks for")
         return int(published)
 
-    def check(self, crystal: Crystal) -> None:
+    def check(self, entry: pd.Series[Any], crystal: Crystal) -> None:
         """Refuse a crystal beyond the limits.
+
+        Args:
+            entry: row of the table, by whose names its type is known.
+            crystal: of the row.
 
         Raises:
             InputError: beyond them; the message has both values.
 
         """
+        if self.structure_types:
+            labels, keys = _names_of(self.structure_types)
+            if entry["prototype_iso"] not in labels and entry["wyckoff_key"] not in keys:
+                raise InputError(f"structure type {entry['prototype_iso']}: not in the list of --structure-types")
         if self.full_sites and (len(crystal.occupancies) > crystal.n_sites or (crystal.occupancies < 1.0).any()):
             raise InputError("a site is occupied in part or by several elements: left out by --full-sites")
         if self.max_volume is not None and crystal.volume >= self.max_volume:
             raise InputError(f"cell of {crystal.volume:.6g} Å^3: not below --max-volume {self.max_volume:g}")
         if self.max_sites is not None and crystal.n_sites > self.max_sites:
             raise InputError(f"{crystal.n_sites} sites in the asymmetric unit: more than --max-sites {self.max_sites}")
+
+
+@lru_cache(maxsize=1)
+def _names_of(types: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the canonical labels of the structure types that name elements, and the Wyckoff keys of the others."""
+    parsed = [parse_type(name) for name in types]
+    labels = frozenset(kind.canonical.prototype_iso for kind in parsed if kind.elements)
+    return labels, frozenset(kind.canonical.wyckoff_key for kind in parsed if not kind.elements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +234,7 @@ def check_rows(task: CheckTask) -> Faults:
         try:
             crystal = crystal_of(entry)
             simulator.arrays(crystal)
-            task.limits.check(crystal)
+            task.limits.check(entry, crystal)
             task.limits.label(entry, crystal)
             if task.randomisation is not None:
                 task.randomisation.check(crystal, task.first + offset)

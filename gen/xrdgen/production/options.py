@@ -68,6 +68,11 @@ class SampleOptions:
         "--space-group",
         values="natural|uniform|LIST",
     )
+    structure_types: str | None = option(
+        "Draw crystals of these structure types alone: a file (as `xrdgen structures types` writes), or labels or "
+        "Wyckoff keys with commas between them.",
+        values="FILE|LIST",
+    )
     min_structures: int | None = option("Leave out groups with fewer structures in the statistics; 50 by default.")
     verification: str | None = option(
         "Who decides a crystal's space group: the exact test (default; spglib rechecks 0.1 %), or spglib.",

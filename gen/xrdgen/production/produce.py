@@ -31,6 +31,7 @@ from xrdgen.samples.compiling import compile_once
 from xrdgen.samples.config import ROWS_PER_SHARD, STATISTICS_FILE, ProductionConfig
 from xrdgen.samples.engines import rows_of
 from xrdgen.samples.rows import CrystalRows
+from xrdgen.structures.types import read_types
 
 DEFAULT_STATISTICS = "embedded:statistics"
 
@@ -98,6 +99,8 @@ class Asked(SampleOptions):
             named = self.space_groups in ("natural", "uniform")
             groups = self.space_groups if named else tuple(parse_groups(self.space_groups))
             generator = replace(generator, space_groups=groups)
+        if self.structure_types is not None:
+            generator = replace(generator, structure_types=read_types(self.structure_types))
         if self.verification is not None:
             generator = replace(generator, verification=self.verification)
         if self.ordering is not None:

@@ -80,16 +80,17 @@ class ReferenceGenerator:
 
         """
         stream = RandomStream(identity, purpose)
-        group = self._sampler.draw_group(stream)
+        choice = self._sampler.draw_choice(stream)
+        group = self._sampler.group_of(choice)
         counts = self.counts.setdefault(group, Counter())
         failures = MAX_FAILURES
         n_elements = 0
         for _ in range(MAX_ATTEMPTS):
             if failures == MAX_FAILURES:
-                n_elements = self._sampler.draw_number_of_elements(stream, group)
+                n_elements = self._sampler.draw_number_of_elements(stream, choice)
                 failures = 0
             try:
-                crystal = self._draw_verified(stream, group, n_elements, counts)
+                crystal = self._draw_verified(stream, choice, n_elements, counts)
                 if accept is not None and not accept(crystal):
                     raise Refused(NO_REFLECTION)
             except Refused as refused:
@@ -120,14 +121,14 @@ class ReferenceGenerator:
 
         """
         stream = RandomStream(identity, purpose)
-        group = self._sampler.draw_group(stream)
+        choice = self._sampler.draw_choice(stream)
         failures, n_elements, asked = MAX_FAILURES, 0, 0
         for _ in range(MAX_ATTEMPTS):
             if failures == MAX_FAILURES:
-                n_elements = self._sampler.draw_number_of_elements(stream, group)
+                n_elements = self._sampler.draw_number_of_elements(stream, choice)
                 failures = 0
             try:
-                crystal = self._draw_candidate(stream, group, n_elements)
+                crystal = self._draw_candidate(stream, choice, n_elements)
             except Refused:
                 failures += 1
             else:
@@ -137,18 +138,18 @@ class ReferenceGenerator:
                 failures += 1
         self._sampler.redraws.clear()
 
-    def _draw_candidate(self, stream: RandomStream, group: int, n_elements: int) -> ReferenceCrystal:
+    def _draw_candidate(self, stream: RandomStream, choice: int, n_elements: int) -> ReferenceCrystal:
         """Make one attempt, ordered as the settings say.
 
         Raises:
             Refused: it failed.
 
         """
-        crystal = self._sampler.draw_candidate(stream, group, n_elements)
+        crystal = self._sampler.draw_candidate(stream, choice, n_elements)
         return order_atoms(crystal) if self.settings.ordering == "soft-spheres" else crystal
 
     def _draw_verified(
-        self, stream: RandomStream, group: int, n_elements: int, counts: Counter[str]
+        self, stream: RandomStream, choice: int, n_elements: int, counts: Counter[str]
     ) -> ReferenceCrystal:
         """Make one attempt and verify its space group.
 
@@ -156,7 +157,7 @@ class ReferenceGenerator:
             Refused: it failed.
 
         """
-        crystal = self._draw_candidate(stream, group, n_elements)
+        crystal = self._draw_candidate(stream, choice, n_elements)
         exact = self.settings.verification == "exact"
         reason = refusal(crystal, self.settings.tolerance, strict=exact)
         if reason is not None:

@@ -65,15 +65,37 @@ class Sampler:
         self.settings = settings
         self.redraws: Counter[str] = Counter()
 
-    def draw_group(self, stream: RandomStream) -> int:
-        """Draw the space group (step 1)."""
-        return int(self.tables.classes[stream.categorical(self.tables.class_weights)])
+    def draw_choice(self, stream: RandomStream) -> int:
+        """Draw the space group (step 1), or the structure type: its number among the choices."""
+        return stream.categorical(self.tables.choices.weights)
 
-    def draw_number_of_elements(self, stream: RandomStream, group: int) -> int:
+    def group_of(self, choice: int) -> int:
+        """Return the space group of a choice."""
+        return int(self.tables.choices.group[choice])
+
+    def sites_of(self, choice: int) -> list[tuple[int, int]]:
+        """Return Wyckoff letter and element (-1: open) of the sites of a structure type; none for a group alone."""
+        choices = self.tables.choices
+        sites = slice(int(choices.site_start[choice]), int(choices.site_start[choice + 1]))
+        return list(zip(choices.letters[sites].tolist(), choices.elements[sites].tolist(), strict=True))
+
+    def draw_number_of_elements(self, stream: RandomStream, choice: int) -> int:
         """Draw how many elements the crystal has (step 2)."""
-        return stream.categorical(self.tables.n_elements[group - 1])
+        sites = self.sites_of(choice)
+        counts = self.tables.n_elements[self.group_of(choice) - 1]
+        if not sites:
+            return stream.categorical(counts)
+        given = max(element for _, element in sites) + 1
+        return given or self.draw_within(stream, counts, 1, len(sites))
 
-    def draw_candidate(self, stream: RandomStream, group: int, n_elements: int) -> ReferenceCrystal:
+    def draw_within(self, stream: RandomStream, cumulative: NDArray[np.int64], low: int, high: int) -> int:
+        """Draw a category of low ... high by its counts, `low` where none of these was counted."""
+        counts = np.diff(cumulative, prepend=0)
+        counts[:low] = 0
+        counts[high + 1 :] = 0
+        return stream.categorical(np.cumsum(counts)) if counts.any() else low
+
+    def draw_candidate(self, stream: RandomStream, choice: int, n_elements: int) -> ReferenceCrystal:
         """Make one attempt.
 
         Raises:
@@ -81,8 +103,13 @@ class Sampler:
                 structure (`atomic_volume`), cell too large (`volume`).
 
         """
-        elements = self.draw_contents(stream, group, n_elements)
-        positions = self.draw_positions(stream, group, len(elements))
+        group = self.group_of(choice)
+        sites = self.sites_of(choice)
+        if sites:
+            elements, positions = self.draw_contents_of_type(stream, group, sites, n_elements)
+        else:
+            elements = self.draw_contents(stream, group, n_elements)
+            positions = self.draw_positions(stream, group, len(elements))
         volume = self.draw_volume(stream, group, elements, positions)
         parameters = self.draw_parameters(stream, positions)
         unit_cell = self.draw_unit_cell(stream, group)
@@ -100,6 +127,26 @@ class Sampler:
         if len(atoms) > self.settings.max_sites:
             raise Refused("sites")
         return tuple(atoms)
+
+    def draw_contents_of_type(
+        self, stream: RandomStream, group: int, sites: list[tuple[int, int]], n_elements: int
+    ) -> tuple[tuple[int, ...], tuple[Position, ...]]:
+        """Return Z and Wyckoff position of every site of a structure type (step 3; the positions are given)."""
+        available = group_positions(group).positions
+        chosen: list[int] = []
+        for _ in range(n_elements):
+            chosen.append(self.draw_element(stream, group, chosen))
+        letters = [letter for letter, _ in sites]
+        elements = [chosen[element] for _, element in sites if element >= 0]
+        if not elements:
+            for number, z in enumerate(chosen, start=1):
+                left, after = len(sites) - len(elements), n_elements - number
+                counts = self.tables.repetitions[self.tables.repetition_row[group - 1, z - 1]]
+                elements += [z] * (self.draw_within(stream, counts, 1, left - after) if after else left)
+            for site in range(len(sites) - 1, 0, -1):  # Fisher and Yates
+                other = stream.below(site + 1)
+                letters[site], letters[other] = letters[other], letters[site]
+        return tuple(elements), tuple(available[letter] for letter in letters)
 
     def draw_element(self, stream: RandomStream, group: int, taken: list[int]) -> int:
         """Draw Z of an element that is not taken."""

@@ -82,7 +82,7 @@ def imaging_of(simulator: Simulator, imperfections: Imperfections) -> Imaging:
 def impurities_of(generator: CrystalGenerator) -> Impurities:
     """Return what impurities are drawn by and into."""
     from xrdgen.crystals.generator import empty_arrays
-    from xrdgen.crystals.sampler_kernels import N_REASONS
+    from xrdgen.crystals.sampler_kernels import N_PROGRESS, N_REASONS
     from xrdgen.random_kernels import STREAM_WORDS
     from xrdgen.samples.mixture_kernels import Impurities
 
@@ -92,7 +92,7 @@ def impurities_of(generator: CrystalGenerator) -> Impurities:
         key=np.zeros(2, dtype=np.uint64),
         counter=np.zeros(4, dtype=np.uint64),
         stream=np.zeros(STREAM_WORDS, dtype=np.uint64),
-        progress=np.zeros(4, dtype=np.int64),
+        progress=np.zeros(N_PROGRESS, dtype=np.int64),
         crystal=empty_arrays(most),
         rejections=np.zeros(N_REASONS, dtype=np.int64),
         weights=np.zeros(most),

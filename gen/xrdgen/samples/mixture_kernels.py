@@ -59,7 +59,7 @@ class Impurities(NamedTuple):
         key: (2,) of the random stream.
         counter: (4,) of the sample; its word of purpose is set here.
         stream: (11,).
-        progress: (4,) see `sampler_kernels`.
+        progress: (5,) see `sampler_kernels`.
         crystal: of the sampler.
         rejections: (10,) counts that nobody asks for.
         weights: (A,).
@@ -81,10 +81,9 @@ class Impurities(NamedTuple):
 @kernel
 def begin_impurity(number: int, impurities: Impurities) -> None:
     """Begin the stream of an impurity, 0 to 2, and draw its space group."""
-    sampler = impurities.tables.sampler
     impurities.counter[_PURPOSE] = _FIRST_IMPURITY + np.uint64(number)
     start_stream(impurities.stream, impurities.key, impurities.counter)
-    draw_group(impurities.stream, sampler.classes, sampler.class_weights, impurities.progress)
+    draw_group(impurities.stream, impurities.tables.sampler, impurities.progress)
 
 
 @kernel

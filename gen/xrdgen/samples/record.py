@@ -21,6 +21,7 @@ def empty_rows(rows: int) -> RowArrays:
     from xrdgen.samples.row_kernels import RowArrays
 
     return RowArrays(
+        choice=np.zeros(rows, dtype=np.int64),
         space_group=np.zeros(rows, dtype=np.int64),
         lattice=np.zeros((rows, 6)),
         volume=np.zeros(rows),

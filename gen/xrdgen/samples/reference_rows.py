@@ -18,6 +18,8 @@ from xrdgen.diffraction.imperfections import Imperfections
 from xrdgen.samples.config import ProductionConfig, spool_statistics
 from xrdgen.samples.imaging import emission_lines_of
 from xrdgen.samples.record import fill_record
+from xrdgen.structures.families import family_number
+from xrdgen.structures.prototypes import LabelledSite, labels
 
 if TYPE_CHECKING:
     from xrdgen.crystal import Crystal
@@ -41,6 +43,7 @@ class ReferenceRows:
         self._generator = ReferenceGenerator(spool_statistics(spool), configuration.generator)
         settings, imperfections = configuration.simulation, configuration.imperfections
         self._ranges = imperfections.ranges(settings.size_min, settings.size_max, settings.lorentzian_fraction)
+        self._of_types = bool(configuration.generator.structure_types)
         self._grid = settings.grid
         self._pure = imperfections == Imperfections()
         self._simulator = ReferenceSimulator(settings)
@@ -68,6 +71,8 @@ class ReferenceRows:
                 if 0 <= row < len(patterns):
                     patterns[row] = pattern
                     fill_record(samples[row], crystal, parameters, identity)
+                    if self._of_types:
+                        samples[row]["family"] = family_number(_wyckoff_key(crystal))
             self._last = crystal
 
     def _draw(
@@ -127,3 +132,9 @@ class ReferenceRows:
         counts = {str(group): dict(outcomes) for group, outcomes in sorted(self._generator.counts.items())}
         self._generator.counts.clear()
         return counts
+
+
+def _wyckoff_key(crystal: ReferenceCrystal) -> str:
+    """Return the Wyckoff key of a crystal, as structure tables have it."""
+    sites = [LabelledSite("", position.letter, position.multiplicity) for position in crystal.positions]
+    return labels(crystal.space_group, sites).wyckoff_key

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.crystals.drawing_kernels import BEGIN, CONFIRMED, QUESTION, Draw, DrawTables, draw_verified
-from xrdgen.crystals.sampler_kernels import GROUP, NO_REFLECTION, CrystalArrays, refuse
+from xrdgen.crystals.sampler_kernels import CHOICE, GROUP, NO_REFLECTION, CrystalArrays, refuse
 from xrdgen.crystals.tables import SamplerTables
 from xrdgen.diffraction.effects.parameter_kernels import draw_parameters
 from xrdgen.diffraction.effects.parameters import PatternParameters
@@ -93,6 +93,8 @@ class Work(NamedTuple):
 class RowArrays(NamedTuple):
     """The fields of `SAMPLE_DTYPE` that describe crystal and pattern, one array each; the meanings are there."""
 
+    choice: NDArray[np.int64]
+    """(B,) number of the space group, or structure type, among those that are drawn."""
     space_group: NDArray[np.int64]
     lattice: NDArray[np.float64]
     volume: NDArray[np.float64]
@@ -258,6 +260,7 @@ def fill_rows(
             refuse(draw.progress, rejections[group - 1], NO_REFLECTION)
         accepted[group - 1] += 1
         for i in range(row, row + sizes):
+            rows.choice[i] = draw.progress[CHOICE]
             describe_crystal(tables.sampler, group, draw.crystal, rows, i)
         draw.counter[_INDEX] += np.uint64(sizes)
         work.row[0] += sizes

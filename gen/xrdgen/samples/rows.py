@@ -53,6 +53,7 @@ class CrystalRows:
 
     def __init__(self, spool: Spool) -> None:
         from xrdgen.crystals.generator import REASONS, CrystalGenerator, empty_arrays, empty_draw
+        from xrdgen.crystals.type_tables import type_families
         from xrdgen.diffraction.effects.points import point_effects
         from xrdgen.diffraction.simulator import Simulator
         from xrdgen.random_kernels import STREAM_WORDS
@@ -61,6 +62,8 @@ class CrystalRows:
 
         configuration = ProductionConfig.from_dict(spool.configuration)
         self._generator = CrystalGenerator(spool_statistics(spool), configuration.generator)
+        types = configuration.generator.structure_types
+        self._families = type_families(types) if types else None
         simulator = Simulator(configuration.simulation)
         bound_work(simulator, configuration.imperfections, self._generator)
         self._imaging = imaging_of(simulator, configuration.imperfections)
@@ -110,8 +113,10 @@ class CrystalRows:
             patterns[:] = table[before : before + len(samples)]
         chosen = slice(before, before + len(samples))
         for name, values in self._rows._asdict().items():
-            if name != "parameters":
+            if name not in ("choice", "parameters"):
                 samples[name] = values[chosen]
+        if self._families is not None:
+            samples["family"] = self._families[self._rows.choice[chosen]]
         for column, name in enumerate(PatternParameters._fields):
             samples[name] = self._rows.parameters[chosen, column]
         samples["run"], samples["producer"], samples["shard"] = first.run, first.producer, first.shard

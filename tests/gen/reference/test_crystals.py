@@ -72,6 +72,19 @@ def test_crystals_of_real_statistics_are_the_same(
     assert fast == slow
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_crystals_of_structure_types_are_the_same(preset: str, both_engines: Engines, samples: float) -> None:
+    """With elements named and left open, refusals included."""
+    types = ("14:5e", 3), ("225:abc", 2), ("A2BC4_oP28_62_2c_c_4c", 1), ("AB2C4_cF56_227_a_d_e", 1), ("A_hP3_152_a", 1)
+    settings = GeneratorSettings(preset=preset, structure_types=types, max_volume=450.0)
+    engines = both_engines(Statistics.load("embedded:statistics"), settings)
+    crystals = engines.compare([SampleIdentity(16, 0, 0, index) for index in range(int(80 * samples))])
+    assert {crystal.space_group for crystal in crystals} == {14, 62, 152, 225, 227}
+    fast, slow = engines.outcomes()
+    assert fast == slow
+    assert {"symmetry", "volume"} <= {outcome for counts in slow.values() for outcome in counts}
+
+
 def test_other_purposes_have_other_crystals(statistics: Statistics) -> None:
     generator = ReferenceGenerator(statistics)
     identity = SampleIdentity(1, 2, 3, 4)
