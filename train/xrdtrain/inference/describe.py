@@ -33,7 +33,8 @@ def lines(name: str, content: dict[str, Any]) -> list[str]:
     low, high = content["range"]
     calibrated = "not calibrated" if content["temperature"] is None else f"temperature {content['temperature']:.2f}"
     found = [
-        f"{name}: {content['model']}, {content['parameters']:,} parameters, {content['samples']:,} samples in its last training",
+        f"{name}: {content['model']}, {content['parameters']:,} parameters, {content['samples']:,} samples in its last "
+        "training",
         f"  input: {low:g} to {high:g} degrees 2theta in steps of {content['step']:g}, {content['wavelength']:g} Å, "
         f"channels {', '.join(content['channels'])}; {calibrated}",
         f"  {len(content['space_groups'])} space groups: {', '.join(map(str, content['space_groups']))}",
