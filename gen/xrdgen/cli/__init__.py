@@ -21,6 +21,7 @@ _COMMANDS = {
     "diffraction": ("simulate",),
     "freeze": ("freeze",),
     "convert": ("convert",),
+    "cells": ("cells",),
     "production": ("produce", "worker", "status", "drain", "audit", "gc"),
 }
 

@@ -9,11 +9,15 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 from xrdcommon.errors import FormatError, InputError
+from xrdcommon.fixed_sets.fixed_set import FixedSet
+from xrdcommon.unit_cells import UnitCell, write_unit_cells
 from xrdtrain.report.page import render, write_report
 from xrdtrain.report.run_folder import read_run
 
@@ -202,6 +206,70 @@ def test_the_hardest_crystals_stand_side_by_side(run: Path) -> None:
     assert "No loss of a single diffractogram is known" in render(read_run(run))
 
 
+def hardest_cells(run: Path) -> None:
+    """Write RUN/cells.json for the names in RUN/hardest.csv, as `xrdgen cells` does."""
+    names = [line.split(",")[0] for line in (run / "hardest.csv").read_text().splitlines()[1:]]
+    fixed_set = FixedSet.open(run.parent / "amcsd.zarr")
+    cells = []
+    for number, name in enumerate(names):
+        atoms = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.25, 0.5, 0.0]][: 1 + number % 3]
+        made: dict[str, Any] = {"grid": fixed_set.grid, "pattern": fixed_set.patterns(number, number + 1)[0]}
+        cells.append(
+            UnitCell(
+                name,
+                225,
+                np.array([[5.0, 0.0, 0.0], [-1.0, 6.0, 0.0], [0.0, 0.5, 7.0]]),
+                np.array(atoms),
+                ("Na", "Cl", "<b>")[: len(atoms)],
+                np.array([1.66, 1.02, 1.5])[: len(atoms)],
+                **(made if ":0:0:" in name else {}),
+            )
+        )
+    write_unit_cells(run / "cells.json", cells)
+
+
+def test_unit_cells_are_drawn_where_they_are_known(run: Path) -> None:
+    """Without the file the page says how to make it; with it cells of both kinds, and synthetic diffractograms."""
+    page = write_report(run).read_text()
+    assert "unit-cell" not in page[page.index("</style>") :]
+    said = words(Page(page).text)
+    assert f"xrdgen cells {run / 'hardest.csv'} --spool SPOOL --structures TABLE --out {run / 'cells.json'}" in said
+    rows = (run / "hardest.csv").read_text().splitlines()
+    assert rows[0] == "name,set,space_group,loss"
+    assert [row.split(",")[1] for row in rows[1:]] == ["amcsd"] * 6 + ["fresh synthetic"] * 6
+    hardest_cells(run)
+    page = write_report(run).read_text()
+    for card, pattern in (("hard-real-1", True), ("hard-synthetic-1", True), ("hard-synthetic-6", True)):
+        text = page[page.index(f'id="{card}"') :]
+        text = text[: text.index("</figure>")]
+        assert text.count('<div class="unit-cell"><svg') == 1
+        assert ('<div class="plot"><svg' in text) == pattern
+    first = page[page.index('id="hard-real-1"') :]
+    first = first[: first.index("</figure>")]
+    assert first.count('<circle class="atom atom-0" cx') == 8 + 1  # an atom on every corner, and the key
+    assert first.count('<path class="cell-edge') == 12
+    assert first.count("behind") == 3
+    third = page[page.index('id="hard-real-3"') :]
+    assert "&lt;b&gt;" in third[: third.index("</figure>")]
+    assert "xrdgen cells" not in words(Page(page).text)
+    (run / "cells.json").write_text("{}")
+    with pytest.raises(FormatError, match=r"cells\.json: not a file of unit cells"):
+        write_report(run)
+
+
+def test_atoms_in_front_are_drawn_last() -> None:
+    """The viewer is where a points to: of two atoms along a the nearer one comes later, and its circle covers."""
+    from xrdtrain.report.cell_drawing import draw_cell
+
+    cell = UnitCell(
+        "two", 1, np.diag([6.0, 6.0, 6.0]), np.array([[0.9, 0.5, 0.5], [0.1, 0.5, 0.5]]), ("Na", "Cl"), np.ones(2)
+    )
+    drawn = str(draw_cell(cell))
+    assert drawn.index(">Cl</text>") < drawn.index(">Na</text>")
+    heights = re.findall(r'<circle class="atom atom-\d" cx="([-.\d]+)" cy="([-.\d]+)"', drawn)
+    assert float(heights[1][1]) > float(heights[0][1])  # seen from above, the nearer one is lower
+
+
 def test_another_test_set_can_be_shown(run: Path) -> None:
     shutil.copy(run / "evaluation" / "amcsd.npz", run / "evaluation" / "mine.npz")
     assert "<h2>Answers on amcsd</h2>" in render(read_run(run))
@@ -263,12 +331,22 @@ const read = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textCont
 button.click(); document.body.dataset.down = read();
 button.click(); document.body.dataset.up = read();
 document.body.dataset.wide = document.documentElement.scrollWidth > window.innerWidth;
+const cells = [...document.querySelectorAll(".unit-cell svg")];
+document.body.dataset.cells = cells.filter((svg) => {
+  const frame = svg.closest("figure").getBoundingClientRect(), atoms = [...svg.querySelectorAll("circle.atom")];
+  return atoms.length && atoms.every((atom) => {
+    const box = atom.getBoundingClientRect(), fill = getComputedStyle(atom).fill;
+    return box.width > 3 && box.left >= frame.left && box.right <= frame.right && fill !== "rgb(0, 0, 0)";
+  });
+}).length;
 </script></body>"""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_in_a_browser_tables_sort_and_nothing_overflows(run: Path, tmp_path: Path) -> None:
+    write_report(run)
+    hardest_cells(run)
     page = tmp_path / "page.html"
     page.write_text(render(read_run(run)).replace("</body>", SORT))
     command = [
@@ -282,8 +360,9 @@ def test_in_a_browser_tables_sort_and_nothing_overflows(run: Path, tmp_path: Pat
         pytest.skip("chromium does not start here")
     if "<body" not in result.stdout:
         pytest.skip(f"chromium does not start here: {result.stderr[-200:]}")
-    found = dict(re.findall(r'data-(down|up|wide)="([^"]*)"', result.stdout))
+    found = dict(re.findall(r'data-(down|up|wide|cells)="([^"]*)"', result.stdout))
     down = [int(number) for number in found["down"].split(",")]
     assert down == sorted(down, reverse=True)
     assert [int(number) for number in found["up"].split(",")] == sorted(down)
     assert found["wide"] == "false"
+    assert found["cells"] == "12"

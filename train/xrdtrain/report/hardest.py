@@ -1,22 +1,29 @@
 """The hardest crystals: those whose right group the network thinks least likely, real and synthetic side by side.
 
-(Paper, figure 3 and the outlook.) Real ones are drawn from their test set. Diffractograms of a stream are gone when
-they have been trained on; their crystals are named by the identity from which `xrdgen sample` draws them again.
+(Paper, figure 3 and the outlook.) Diffractograms of real ones come from their test set; those of a stream are gone when
+they have been trained on. RUN/hardest.csv names both, `xrdgen cells` finds or draws them again, and what it writes,
+RUN/cells.json, is drawn here: unit cells of both kinds, and diffractograms of the synthetic ones.
 """
 
 # N evaluated diffractograms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from markupsafe import Markup
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.space_groups import crystal_system
+from xrdcommon.unit_cells import UnitCell
 
-from xrdtrain.report.examples import Example, ShownCandidate, examples, shown_candidates
+from xrdtrain.report.cell_drawing import draw_cell
+from xrdtrain.report.examples import ShownCandidate, draw_pattern, examples, shown_candidates
 from xrdtrain.report.figure import Figure, Key
 from xrdtrain.report.run_folder import Evaluation
 from xrdtrain.report.svg import Chart, extent
@@ -47,7 +54,8 @@ class HardRow:
         size: of the crystallites, nm.
         lattice: a, b, c in Å, alpha, beta, gamma in degrees; NaN where not recorded.
         gradient_norm: of its loss, None where it was not measured.
-        drawing: of a real one, if it is drawn.
+        drawing: diffractogram, if it is drawn.
+        cell: drawing of the unit cell, if it is known.
 
     """
 
@@ -64,7 +72,8 @@ class HardRow:
     size: float
     lattice: tuple[float, ...]
     gradient_norm: float | None
-    drawing: Example | None = None
+    drawing: Markup | None = None
+    cell: Markup | None = None
 
 
 def hardest(evaluation: Evaluation, n: int) -> list[int]:
@@ -75,25 +84,56 @@ def hardest(evaluation: Evaluation, n: int) -> list[int]:
     return [int(row) for row in order if np.isfinite(evaluation.loss[row])]
 
 
-def hard_rows(evaluation: Evaluation, n: int, fixed_set: FixedSet | None = None, *, drawn: int = 0) -> list[HardRow]:
-    """Return the n hardest crystals of a set, the first `drawn` of them with their diffractograms.
+def hard_rows(
+    evaluation: Evaluation,
+    n: int,
+    fixed_set: FixedSet | None = None,
+    *,
+    drawn: int = 0,
+    cells: Mapping[str, UnitCell] | None = None,
+) -> list[HardRow]:
+    """Return the n hardest crystals of a set, the first `drawn` of them with what can be drawn of them.
 
     Args:
         evaluation: with losses.
         n: how many.
-        fixed_set: that was evaluated, row by row; None: nothing is drawn.
+        fixed_set: that was evaluated, row by row; None: its diffractograms are not at hand.
         drawn: how many.
+        cells: unit cells by name, with diffractograms of synthetic ones.
 
     """
     rows = hardest(evaluation, n)
-    drawings: dict[int, Example] = {}
+    drawings: dict[int, Markup] = {}
     if fixed_set is not None:
         chosen = [(row, "") for row in rows[:drawn]]
-        drawings = dict(zip(rows[:drawn], examples(evaluation, fixed_set, chosen), strict=True))
-    return [_row(evaluation, row, drawings.get(row)) for row in rows]
+        shown = [example.svg for example in examples(evaluation, fixed_set, chosen)]
+        drawings = dict(zip(rows[:drawn], shown, strict=True))
+    found = [_row(evaluation, row, drawings.get(row)) for row in rows]
+    return [_with_cell(row, (cells or {}).get(row.name)) for row in found[:drawn]] + found[drawn:]
 
 
-def _row(evaluation: Evaluation, row: int, drawing: Example | None) -> HardRow:
+def _with_cell(row: HardRow, cell: UnitCell | None) -> HardRow:
+    """Return a row with its unit cell drawn, and its diffractogram where there is one."""
+    if cell is None:
+        return row
+    drawing = row.drawing
+    if drawing is None and cell.grid is not None and cell.pattern is not None:
+        drawing = draw_pattern(cell.pattern, cell.grid, row.name)
+    return replace(row, drawing=drawing, cell=draw_cell(cell))
+
+
+def hardest_csv(evaluations: Iterable[Evaluation], n: int) -> str:
+    """Return the names of the n hardest crystals of each set, as `xrdgen cells` reads them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "set", "space_group", "loss"])
+    for evaluation in evaluations:
+        for row in hard_rows(evaluation, n):
+            writer.writerow([row.name, evaluation.name, row.group, f"{row.loss:.4f}"])
+    return text.getvalue()
+
+
+def _row(evaluation: Evaluation, row: int, drawing: Markup | None) -> HardRow:
     """Return what is said of one crystal."""
     sample: Any = evaluation.samples[row]
     group = int(evaluation.labels[row])

@@ -15,16 +15,23 @@ from xrdcommon.errors import FormatError, InputError, MissingFileError
 from xrdcommon.files import write_bytes
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
+from xrdcommon.unit_cells import UnitCell, read_unit_cells
 
 from xrdtrain.report import analysis, evaluation_figures, measure_figures, tables
 from xrdtrain.report.descriptor_figures import descriptor_figures
 from xrdtrain.report.examples import Example, choose, examples, skyline
 from xrdtrain.report.figure import Figure
 from xrdtrain.report.gap_figure import gap_figures
-from xrdtrain.report.hardest import LISTED, SHOWN, HardRow, hard_rows, loss_figure
+from xrdtrain.report.hardest import LISTED, SHOWN, HardRow, hard_rows, hardest_csv, loss_figure
 from xrdtrain.report.run_folder import Evaluation, RunFolder, read_run
 from xrdtrain.report.symbols import printed_symbol, typeset
 from xrdtrain.report.training_figures import column, training_figures
+
+CELLS_FILE = "cells.json"
+"""In a run folder: unit cells of its hardest crystals, by `xrdgen cells`."""
+
+HARDEST_FILE = "hardest.csv"
+"""In a run folder: their names."""
 
 LAST_EPOCHS = 10
 """The training accuracy is the mean over this many last epochs (paper, Table 1)."""
@@ -114,16 +121,31 @@ def _evaluated_set(run: RunFolder, test: Evaluation) -> FixedSet | str:
     return fixed_set
 
 
+def unit_cells_of(run: RunFolder) -> dict[str, UnitCell]:
+    """Return the unit cells that `xrdgen cells` has written for a run; none where there is no such file.
+
+    Raises:
+        FormatError: it cannot be read.
+
+    """
+    place = run.path / CELLS_FILE
+    return read_unit_cells(place) if place.exists() else {}
+
+
 def _examples(run: RunFolder, test: Evaluation, trained_on: Evaluation | None) -> Examples:
     """Read example diffractograms and the hardest ones from the evaluated set."""
     fixed_set = _evaluated_set(run, test)
-    synthetic = [] if trained_on is None or run.is_fixed else hard_rows(trained_on, LISTED)
+    cells = unit_cells_of(run)
+    synthetic = [] if trained_on is None or run.is_fixed else hard_rows(trained_on, LISTED, drawn=SHOWN, cells=cells)
     if isinstance(fixed_set, str):
-        return Examples(note=fixed_set, hard=hard_rows(test, LISTED), hard_synthetic=synthetic)
+        hard = hard_rows(test, LISTED, drawn=SHOWN, cells=cells)
+        return Examples(note=fixed_set, hard=hard, hard_synthetic=synthetic)
+    if "randomised" in fixed_set.attributes:  # the table has the crystals as they were before
+        cells = {}
     try:
         shown = examples(test, fixed_set, choose(test))
         patterns = fixed_set.take([int(np.argmax(test.samples["volume"]))])
-        hard = hard_rows(test, LISTED, fixed_set, drawn=SHOWN)
+        hard = hard_rows(test, LISTED, fixed_set, drawn=SHOWN, cells=cells)
     except FormatError as error:
         return Examples(note=f"No examples: {error}", hard=hard_rows(test, LISTED), hard_synthetic=synthetic)
     return Examples(shown, skyline(patterns[0].astype(np.float64)), hard=hard, hard_synthetic=synthetic)
@@ -207,6 +229,8 @@ def render(run: RunFolder, test_name: str | None = None) -> str:
             "examples": _examples(run, test, trained_on),
             "shown": SHOWN,
             "loss_figure": loss_figure(test, trained_on),
+            "hardest_file": run.path / HARDEST_FILE,
+            "cells_file": run.path / CELLS_FILE,
         }
     return (
         page_environment()
@@ -258,6 +282,8 @@ def _evaluation_figures(test: Evaluation, tests: list[Evaluation], synthetic: Ev
 def write_report(run_path: Path, out: Path | None = None, test_name: str | None = None) -> Path:
     """Write the report of a run and return where it is (`RUN/report.html` by default).
 
+    RUN/hardest.csv names the crystals that are hardest; RUN/cells.json, where it is there, is drawn.
+
     Raises:
         MissingFileError: there is no such folder.
         InputError: the folder is no run, or has no evaluation of the test set asked for; `out` is not a name for HTML.
@@ -270,6 +296,10 @@ def write_report(run_path: Path, out: Path | None = None, test_name: str | None 
         raise InputError(f"{path}: is a folder; name the HTML file to write")
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{path}: a report is written as HTML; choose a name that ends in .html")
-    content = render(read_run(run_path), test_name)
+    run = read_run(run_path)
+    content = render(run, test_name)
+    sets = [item for item in (_primary(run, test_name), None if run.is_fixed else run.trained_on) if item is not None]
+    if sets:
+        write_bytes(run_path / HARDEST_FILE, hardest_csv(sets, SHOWN).encode())
     write_bytes(path, content.encode())
     return path
