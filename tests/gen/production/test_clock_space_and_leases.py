@@ -56,7 +56,8 @@ def test_no_decision_reads_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def jumping() -> float:
         looks[0] += 1
-        return begin + years * (-20 if looks[0] % 2 else 30) + looks[0]
+        # by the golden ratio: whatever is the number of looks between two of a reader, it sees both directions
+        return begin + years * (-20 if 0.6180339887 * looks[0] % 1.0 < 0.5 else 30) + looks[0]
 
     monkeypatch.setattr(time, "time", jumping)
     from xrdgen.production.monitoring.status import Observer
