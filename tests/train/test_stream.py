@@ -301,7 +301,9 @@ def test_killed_at_any_moment(tmp_path: Path, make_spool: Any, policy: str, work
     for _ in range(3):
         before = len(touched(tmp_path))
         more = draw.randrange(20, 700)
-        Training(tmp_path, spool.path, *arguments).kill_after(lambda n=before + more: len(touched(tmp_path)) >= n)
+        # slowly: on a busy machine it must not have used up the spool before anybody looks
+        training = Training(tmp_path, spool.path, *arguments, "--pace", 0.02)
+        training.kill_after(lambda n=before + more: len(touched(tmp_path)) >= n)
         found = audit(spool)
         assert found.ok, found
     last = Training(tmp_path, spool.path, *arguments, "--until-empty")

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--on-crash", default="discard")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--shuffle", type=int, default=0)
+    parser.add_argument("--pace", type=float, default=0.001, help="seconds that a step takes")
     parser.add_argument("--until-empty", action="store_true")
     asked = parser.parse_args()
     checkpoint = asked.folder / "checkpoint.pt"
@@ -53,7 +54,7 @@ def main() -> None:
         batch = identities[:, 1:].contiguous()
         os.write(log, batch.numpy().tobytes())
         rows += batch.tolist()
-        time.sleep(0.001)
+        time.sleep(asked.pace)
         if number % EVERY == 0:
             save()
     save()
