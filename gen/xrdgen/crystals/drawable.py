@@ -11,8 +11,8 @@ from xrdcommon.identity import SampleIdentity
 
 from xrdgen.crystals.generator import CrystalGenerator
 from xrdgen.crystals.settings import GeneratorSettings
-from xrdgen.crystals.tables import represented_groups
-from xrdgen.crystals.type_tables import Choices
+from xrdgen.crystals.tables import drawn_elements, represented_groups
+from xrdgen.crystals.type_tables import Choices, known_elements
 from xrdgen.structures.types import parse_type
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ def undrawable(
     """
     groups = set(represented_groups(statistics, settings))
     faults: dict[str, str] = {}
+    elements = drawn_elements(statistics)
     for kind in map(parse_type, names):
-        known = np.count_nonzero(statistics.elements[kind.space_group - 1])
         if kind.space_group not in groups:
             faults[kind.name] = TOO_FEW
-        elif kind.n_elements > known:
+        elif kind.n_elements > known_elements(kind, elements):
             faults[kind.name] = TOO_MANY_ELEMENTS
     left = tuple((name, 1) for name in sorted(set(names) - set(faults)))
     advance(len(faults))

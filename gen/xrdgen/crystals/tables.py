@@ -128,6 +128,12 @@ def represented_groups(statistics: Statistics, settings: GeneratorSettings) -> l
     return asked
 
 
+def drawn_elements(statistics: Statistics) -> NDArray[np.int64]:
+    """Return how many structures of a group contain an element (230, 103), 0 where its radius is not known."""
+    with_radii = np.isfinite(element_table().atomic_volume[1 : N_ELEMENTS + 1])
+    return np.asarray(statistics.elements, dtype=np.int64) * with_radii
+
+
 def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> SamplerTables:
     """Prepare the arrays of a generator.
 
@@ -138,8 +144,7 @@ def sampler_tables(statistics: Statistics, settings: GeneratorSettings) -> Sampl
     """
     classes = np.array(represented_groups(statistics, settings), dtype=np.int64)
     atomic_volume = element_table().atomic_volume
-    with_radii = np.isfinite(atomic_volume[1 : N_ELEMENTS + 1])
-    elements = np.asarray(statistics.elements, dtype=np.int64) * with_radii
+    elements = drawn_elements(statistics)
     positions = wyckoff.tables()
     _check_counts(statistics, elements, positions, classes)
     if settings.structure_types:

@@ -59,7 +59,7 @@ def choices_of_types(types: WeightedTypes, elements: NDArray[np.int64]) -> Choic
     """
     parsed = parse_all(types)
     for kind in parsed:
-        known = np.count_nonzero(elements[kind.space_group - 1])
+        known = known_elements(kind, elements)
         if kind.n_elements > known:
             raise InputError(
                 f"structure type {kind.name}: {kind.n_elements} elements, the statistics of space group "
@@ -75,6 +75,11 @@ def choices_of_types(types: WeightedTypes, elements: NDArray[np.int64]) -> Choic
         letters=np.concatenate([kind.letters for kind in parsed], dtype=np.int64),
         elements=np.concatenate(open_elements, dtype=np.int64),
     )
+
+
+def known_elements(kind: StructureType, elements: NDArray[np.int64]) -> int:
+    """Return how many elements can be drawn in the space group of a type; elements (230, 103) as above."""
+    return int(np.count_nonzero(elements[kind.space_group - 1]))
 
 
 def parse_all(types: WeightedTypes) -> list[StructureType]:

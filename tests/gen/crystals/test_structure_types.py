@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from xrdgen.cli.crystals import sample
 from xrdgen.crystal import Crystal
 from xrdgen.crystals.drawable import NO_CRYSTAL, TOO_FEW, TOO_MANY_ELEMENTS, undrawable
 from xrdgen.crystals.generator import CrystalGenerator, GeneratorSettings
+from xrdgen.elements import element_table
 from xrdgen.statistics.model import Statistics
 from xrdgen.structures.prototypes import LabelledSite, labels
 from xrdgen.structures.rows import row_of
@@ -165,6 +167,11 @@ def test_more_elements_than_the_statistics_know(statistics: Statistics) -> None:
     with pytest.raises(InputError, match=r"13 elements, the statistics of space group 47 .* know 12"):
         CrystalGenerator(statistics, GeneratorSettings(structure_types=((name, 1),)))
     assert undrawable([name], statistics, GeneratorSettings()) == {name: TOO_MANY_ELEMENTS}
+    # an element without a radius is in the statistics, and is not drawn
+    counted = statistics.elements.copy()
+    counted[46, int(np.flatnonzero(np.isnan(element_table().atomic_volume[1 : counted.shape[1] + 1]))[0])] = 5
+    thirteen = replace(statistics, elements=counted)
+    assert undrawable([name], thirteen, GeneratorSettings()) == {name: TOO_MANY_ELEMENTS}
 
 
 def test_settings_say_what_does_not_fit(real: Statistics) -> None:
