@@ -237,6 +237,11 @@ def test_unit_cells_are_drawn_where_they_are_known(run: Path) -> None:
     rows = (run / "hardest.csv").read_text().splitlines()
     assert rows[0] == "name,set,space_group,loss"
     assert [row.split(",")[1] for row in rows[1:]] == ["amcsd"] * 6 + ["fresh synthetic"] * 6
+    (run / "hardest.csv").unlink()
+    before = sorted(run.iterdir())
+    write_report(run, run.parent / "elsewhere.html")
+    assert sorted(run.iterdir()) == before
+    write_report(run)
     hardest_cells(run)
     page = write_report(run).read_text()
     for card, pattern in (("hard-real-1", True), ("hard-synthetic-1", True), ("hard-synthetic-6", True)):

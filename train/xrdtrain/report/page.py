@@ -147,7 +147,8 @@ def _examples(run: RunFolder, test: Evaluation, trained_on: Evaluation | None) -
         patterns = fixed_set.take([int(np.argmax(test.samples["volume"]))])
         hard = hard_rows(test, LISTED, fixed_set, drawn=SHOWN, cells=cells)
     except FormatError as error:
-        return Examples(note=f"No examples: {error}", hard=hard_rows(test, LISTED), hard_synthetic=synthetic)
+        hard = hard_rows(test, LISTED, drawn=SHOWN, cells=cells)
+        return Examples(note=f"No examples: {error}", hard=hard, hard_synthetic=synthetic)
     return Examples(shown, skyline(patterns[0].astype(np.float64)), hard=hard, hard_synthetic=synthetic)
 
 
@@ -282,7 +283,8 @@ def _evaluation_figures(test: Evaluation, tests: list[Evaluation], synthetic: Ev
 def write_report(run_path: Path, out: Path | None = None, test_name: str | None = None) -> Path:
     """Write the report of a run and return where it is (`RUN/report.html` by default).
 
-    RUN/hardest.csv names the crystals that are hardest; RUN/cells.json, where it is there, is drawn.
+    RUN/hardest.csv names the crystals that are hardest; RUN/cells.json, where it is there, is drawn. With `out` nothing
+    is written into the run, which may be somebody else's.
 
     Raises:
         MissingFileError: there is no such folder.
@@ -299,7 +301,7 @@ def write_report(run_path: Path, out: Path | None = None, test_name: str | None 
     run = read_run(run_path)
     content = render(run, test_name)
     sets = [item for item in (_primary(run, test_name), None if run.is_fixed else run.trained_on) if item is not None]
-    if sets:
+    if sets and out is None:
         write_bytes(run_path / HARDEST_FILE, hardest_csv(sets, SHOWN).encode())
     write_bytes(path, content.encode())
     return path
