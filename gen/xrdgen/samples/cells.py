@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from xrdcommon.errors import FormatError, InputError, MissingFileError
-from xrdcommon.fields import empty_samples
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.spool.spool import Spool
 from xrdcommon.unit_cells import UnitCell
 
 from xrdgen.elements import element_table, symbol
-from xrdgen.samples.config import ProductionConfig
-from xrdgen.samples.engines import rows_of
+from xrdgen.samples.engines import redraw_each
 from xrdgen.structures.table import crystal_of, read_table
 
 if TYPE_CHECKING:
@@ -61,7 +59,7 @@ def unit_cells(names: Iterable[str], spool: Path | None, tables: Sequence[str]) 
         tables: structure tables in which the other names are looked for.
 
     Raises:
-        InputError: an identity of another spool.
+        InputError: an identity that no sample of the spool has.
         XrdError: a spool or table that cannot be read.
 
     """
@@ -69,28 +67,14 @@ def unit_cells(names: Iterable[str], spool: Path | None, tables: Sequence[str]) 
     identities = [name for name in wanted if _IDENTITY.fullmatch(name)]
     cells: dict[str, UnitCell] = {}
     if spool is not None and identities:
-        cells |= _drawn_again(Spool.open(spool), identities)
+        opened = Spool.open(spool)
+        drawn = redraw_each(opened, map(SampleIdentity.parse, identities))
+        for name, sample in zip(identities, drawn, strict=True):
+            cells[name] = unit_cell(name, sample.crystal, opened, sample.pattern.astype(np.float64))
     real = set(wanted) - set(identities)
     for table in tables:
         cells |= _from_table(table, real - set(cells))
     return [cells[name] for name in wanted if name in cells], [name for name in wanted if name not in cells]
-
-
-def _drawn_again(spool: Spool, names: Sequence[str]) -> dict[str, UnitCell]:
-    """Draw samples of a spool again."""
-    configuration = ProductionConfig.from_dict(spool.configuration)
-    source = rows_of(configuration.engine)(spool)
-    patterns = np.empty((1, spool.grid.n_points), dtype=np.float32)
-    cells = {}
-    for name in names:
-        identity = SampleIdentity.parse(name)
-        if identity.run != spool.root_seed:
-            raise InputError(
-                f"sample {name}: {spool.path} has run {spool.root_seed:016x}; name the spool it is from with --spool"
-            )
-        source.fill(identity, patterns, empty_samples(1))
-        cells[name] = unit_cell(name, source.last_crystal(), spool, patterns[0].astype(np.float64))
-    return cells
 
 
 def _from_table(path: str, names: set[str]) -> dict[str, UnitCell]:

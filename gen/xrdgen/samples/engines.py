@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -53,14 +54,29 @@ def redraw(spool: Spool, identity: SampleIdentity) -> Redrawn:
         SpoolError: the spool's copy of the statistics was changed.
 
     """
+    return next(redraw_each(spool, [identity]))
+
+
+def redraw_each(spool: Spool, identities: Iterable[SampleIdentity]) -> Iterator[Redrawn]:
+    """Draw samples of a spool again, one after the other; see `redraw`.
+
+    Raises:
+        InputError: no sample of this spool has one of the identities.
+        SpoolError: the spool's copy of the statistics was changed.
+
+    """
     configuration = ProductionConfig.from_dict(spool.configuration)
     rows = configuration.rows_per_shard
-    if identity.run != spool.root_seed:
-        raise InputError(f"sample {identity}: {spool.path} has run {spool.root_seed:016x}; name the spool it is from")
-    if not 0 <= identity.index < rows:
-        raise InputError(f"sample {identity}: index must be 0 to {rows - 1}, the rows of a shard of {spool.path}")
-    patterns = np.empty((1, spool.grid.n_points), dtype=np.float32)
-    samples = empty_samples(1)
-    source = rows_of(configuration.engine)(spool)
-    source.fill(identity, patterns, samples)
-    return Redrawn(source.last_crystal(), patterns[0], samples[0])
+    source = None
+    for identity in identities:
+        if identity.run != spool.root_seed:
+            raise InputError(
+                f"sample {identity}: {spool.path} has run {spool.root_seed:016x}; name the spool it is from"
+            )
+        if not 0 <= identity.index < rows:
+            raise InputError(f"sample {identity}: index must be 0 to {rows - 1}, the rows of a shard of {spool.path}")
+        source = source or rows_of(configuration.engine)(spool)
+        patterns = np.empty((1, spool.grid.n_points), dtype=np.float32)
+        samples = empty_samples(1)
+        source.fill(identity, patterns, samples)
+        yield Redrawn(source.last_crystal(), patterns[0], samples[0])

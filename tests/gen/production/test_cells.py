@@ -57,6 +57,8 @@ def test_cells_are_those_of_samples_and_of_structures(spool: Spool) -> None:
 def test_samples_of_another_spool_are_refused(spool: Spool) -> None:
     with pytest.raises(InputError, match="has run 0000000000000015; name the spool it is from"):
         unit_cells(["0000000000000016:0:3:9"], spool.path, [])
+    with pytest.raises(InputError, match="index must be 0 to"):
+        unit_cells(["0000000000000015:0:3:999999"], spool.path, [])
     assert unit_cells(["0000000000000015:0:3:9"], None, ["embedded:amcsd"]) == ([], ["0000000000000015:0:3:9"])
 
 
