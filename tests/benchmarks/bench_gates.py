@@ -30,6 +30,7 @@ from xrdcommon import console
 from xrdcommon.errors import InputError, XrdError
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdtrain.inference.answer import FAR, MIXED, Answerer
+from xrdtrain.inference.mixtures import blend
 from xrdtrain.inference.networks import open_network
 from xrdtrain.inference.refusal import doubts
 from xrdtrain.measured.emission import Radiation
@@ -76,9 +77,7 @@ def hump(angles: Reals, random: np.random.Generator) -> Reals:
 
 def mixture(patterns: Reals, random: np.random.Generator) -> Reals:
     """Return a mixture of patterns drawn from (N, P)."""
-    chosen = patterns[random.choice(len(patterns), random.integers(2, 5), replace=False)]
-    areas = np.maximum(chosen.sum(axis=1, keepdims=True), 1e-12)
-    return np.asarray((chosen / areas * random.uniform(0.5, 1.0, (len(chosen), 1))).sum(axis=0))
+    return blend(patterns[random.choice(len(patterns), random.integers(2, 5), replace=False)], random)
 
 
 def neutron(angles: Reals, pattern: Reals, random: np.random.Generator) -> Reals:

@@ -15,7 +15,7 @@ from xrdcommon.measurement import Measurement
 from xrdtrain.inference.capture import captured, summarised
 from xrdtrain.inference.features import FILE, FeatureReference, fit_reference, halves
 from xrdtrain.inference.load import load_run
-from xrdtrain.inference.mixtures import fit_detector, mix
+from xrdtrain.inference.mixtures import Singles, fit_detector, mix
 from xrdtrain.inputs.axis import check_covers
 from xrdtrain.inputs.transform import Preparation
 
@@ -46,24 +46,21 @@ def fit_gate(
     prepare = Preparation(run.spec.input, data.grid)
     n = min(len(data), most)
     samples = data.samples[:n]
-    numbers = halves(n)
     random = np.random.Generator(np.random.Philox(key=_MIXING))
 
-    widths: set[int] = set()
-
-    def summaries(patterns: NDArray[np.floating], records: NDArray[np.void]) -> NDArray[np.float32]:
+    def seen(patterns: NDArray[np.floating], records: NDArray[np.void]) -> tuple[Singles, Singles]:
+        """Return summaries of all stages, and the features alone."""
         block = torch.from_numpy(np.ascontiguousarray(patterns))
         with summarised(run.model) as found, captured(run.model) as last, torch.inference_mode():
             run.model(prepare(block, run.device, records))
-        widths.add(last[0].shape[1])
-        return found[0]
+        return found[0], last[0]
 
-    def mixtures(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def mixtures(rows: NDArray[np.int64]) -> Singles:
         found = []
         own, records = patterns[rows], samples[rows]
         for start in range(0, len(rows), CHUNK):
             number = min(CHUNK, len(rows) - start)
-            found.append(summaries(*mix(own, records, data.grid, number, random)))
+            found.append(seen(*mix(own, records, data.grid, number, random))[0])
             advance(number)
         return np.concatenate(found)
 
@@ -71,14 +68,12 @@ def fit_gate(
     parts = []
     for start in range(0, n, CHUNK):
         stop = min(start + CHUNK, n)
-        parts.append(summaries(patterns[start:stop], samples[start:stop]))
+        parts.append(seen(patterns[start:stop], samples[start:stop]))
         advance(stop - start)
-    seen = np.concatenate(parts)
-    (width,) = widths
-    features = seen[:, seen.shape[1] - width :]
+    summaries, features = (np.concatenate(part) for part in zip(*parts, strict=True))
     reference = fit_reference(features, samples["space_group"].astype(np.int64))
-    first, second = numbers
-    detector = fit_detector(seen[first], mixtures(first), seen[second], mixtures(second))
+    first, second = halves(n)
+    detector = fit_detector(summaries[first], mixtures(first), summaries[second], mixtures(second))
     reference = replace(reference, mixtures=detector)
     reference.save(path / FILE)
     return reference

@@ -74,6 +74,12 @@ class MixtureDetector:
         return cls(arrays[WEIGHTS], float(arrays["mixture_bias"]), float(arrays["mixture_caught"]))
 
 
+def blend(parts: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
+    """Return the sum (P,) of patterns (K, P) with comparable areas."""
+    areas = np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)
+    return np.asarray((parts / areas * random.uniform(LEAST_SHARE, 1.0, (len(parts), 1))).sum(axis=0))
+
+
 def mix(
     patterns: NDArray[np.floating], samples: NDArray[np.void], grid: Grid, n: int, random: np.random.Generator
 ) -> tuple[Singles, NDArray[np.void]]:
@@ -108,9 +114,7 @@ def mix(
                 first, last = low, high
             if len(chosen) == wanted:
                 break
-        parts = patterns[chosen].astype(np.float64)
-        areas = np.maximum(parts.sum(axis=1, keepdims=True), 1e-12)
-        total = (parts / areas * random.uniform(LEAST_SHARE, 1.0, (len(chosen), 1))).sum(axis=0)
+        total = blend(patterns[chosen].astype(np.float64), random)
         mixed[row] = total / max(total.max(), 1e-12)
         records[row] = samples[chosen[0]]
         if ranges is not None:
