@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from xrdcommon.errors import InputError, SpoolError
-from xrdcommon.fields import SAMPLE_DTYPE, SAMPLE_FIELDS
+from xrdcommon.fields import SAMPLE_FIELDS
 from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.spool.spool import Spool
@@ -23,19 +21,10 @@ from xrdgen.samples.config import STATISTICS_FILE, ProductionConfig
 from xrdgen.samples.engines import redraw
 from xrdgen.samples.rows import CrystalRows
 
+from tests.gen.production.support.filled_rows import Filled, filled
+
 GRID = Grid(5.0, 60.0, 0.02)
 RUN = 11
-
-
-class Filled(NamedTuple):
-    """Rows: patterns (B, P) and records (B,)."""
-
-    patterns: NDArray[np.float32]
-    samples: NDArray[np.void]
-
-    def tobytes(self) -> bytes:
-        """All that is stored of them."""
-        return self.patterns.tobytes() + self.samples.tobytes()
 
 
 def make_spool(path: Path, preset: str, effects: str = "", **settings: object) -> Spool:
@@ -54,10 +43,7 @@ def make_spool(path: Path, preset: str, effects: str = "", **settings: object) -
 
 def fill(rows: CrystalRows, first: int, n: int) -> Filled:
     """Fill n rows of shard 2."""
-    patterns = np.empty((n, GRID.n_points), dtype=np.float32)
-    samples = np.zeros(n, dtype=SAMPLE_DTYPE)
-    rows.fill(SampleIdentity(RUN, 0, 2, first), patterns, samples)
-    return Filled(patterns, samples)
+    return filled(rows, SampleIdentity(RUN, 0, 2, first), n, GRID)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

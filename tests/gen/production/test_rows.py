@@ -7,11 +7,10 @@ counted by, may move for that.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from xrdcommon.errors import InputError
 from xrdcommon.fields import SAMPLE_DTYPE
 from xrdcommon.grid import Grid
@@ -35,6 +34,8 @@ from xrdgen.samples.record import fill_record
 from xrdgen.samples.rows import CrystalRows
 from xrdgen.statistics.model import Statistics
 
+from tests.gen.production.support.filled_rows import Filled, filled
+
 LOW_ANGLES = Grid(5.0, 12.0, 0.05)
 """d above 7.4 Å under copper radiation: most cubic cells have no reflection there, most monoclinic ones have."""
 
@@ -57,21 +58,7 @@ def make_spool(path: Path, grid: Grid = LOW_ANGLES, **generator: Any) -> Spool:
 
 def fill(rows: CrystalRows, first: int, n: int, grid: Grid = LOW_ANGLES) -> Filled:
     """Fill n rows of shard 3."""
-    patterns = np.empty((n, grid.n_points), dtype=np.float32)
-    samples = np.zeros(n, dtype=SAMPLE_DTYPE)
-    rows.fill(SampleIdentity(RUN, 0, 3, first), patterns, samples)
-    return Filled(patterns, samples)
-
-
-class Filled(NamedTuple):
-    """Rows: patterns (B, P) and records (B,)."""
-
-    patterns: NDArray[np.float32]
-    samples: NDArray[np.void]
-
-    def tobytes(self) -> bytes:
-        """All that is stored of them."""
-        return self.patterns.tobytes() + self.samples.tobytes()
+    return filled(rows, SampleIdentity(RUN, 0, 3, first), n, grid)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from xrdcommon.errors import InputError
-from xrdcommon.fields import empty_samples
 from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
 from xrdcommon.spool.spool import Spool
@@ -24,6 +22,8 @@ from xrdgen.samples.engines import redraw
 from xrdgen.samples.reference_rows import ReferenceRows
 from xrdgen.samples.rows import CrystalRows
 from xrdgen.statistics.model import Statistics
+
+from tests.gen.production.support.filled_rows import Filled, filled
 
 LOW_ANGLES = Grid(5.0, 12.0, 0.05)
 """Most cubic cells have no reflection there, so that many crystals are refused by one of their diffractograms."""
@@ -43,12 +43,9 @@ def make_spool(path: Path, sizes: int, grid: Grid = LOW_ANGLES) -> Spool:
     return Spool.create(path, configuration.to_dict(), RUN, {STATISTICS_FILE: statistics})
 
 
-def fill(rows: CrystalRows | ReferenceRows, first: int, n: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def fill(rows: CrystalRows | ReferenceRows, first: int, n: int) -> Filled:
     """Fill n rows of shard 3."""
-    patterns = np.empty((n, LOW_ANGLES.n_points), dtype=np.float32)
-    samples = empty_samples(n)
-    rows.fill(SampleIdentity(RUN, 0, 3, first), patterns, samples)
-    return patterns, samples
+    return filled(rows, SampleIdentity(RUN, 0, 3, first), n, LOW_ANGLES)
 
 
 def test_rows_of_a_crystal_follow_each_other_with_their_own_sizes(tmp_path: Path) -> None:

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from xrdcommon.errors import InputError
-from xrdcommon.fields import empty_samples
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdcommon.grid import Grid
 from xrdcommon.identity import SampleIdentity
@@ -25,6 +23,8 @@ from xrdgen.samples.reference_rows import ReferenceRows
 from xrdgen.samples.rows import CrystalRows
 from xrdgen.structures.families import family_number
 from xrdgen.structures.table import read_table, write_table
+
+from tests.gen.production.support.filled_rows import Filled, filled
 
 TYPES = (("62:4c", 2), ("AB2C4_cF56_227_a_d_e", 1), ("AB_cF8_225_b_a", 1))
 KEYS = ("62:4c", "227:ade", "225:ab")
@@ -46,11 +46,9 @@ def make_spool(path: Path, preset: str = "pure") -> Spool:
     return Spool.create(path, configuration.to_dict(), RUN, {STATISTICS_FILE: statistics})
 
 
-def fill(rows: CrystalRows | ReferenceRows, first: int, n: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    patterns = np.empty((n, GRID.n_points), dtype=np.float32)
-    samples = empty_samples(n)
-    rows.fill(SampleIdentity(RUN, 0, 0, first), patterns, samples)
-    return patterns, samples
+def fill(rows: CrystalRows | ReferenceRows, first: int, n: int) -> Filled:
+    """Fill n rows of shard 0."""
+    return filled(rows, SampleIdentity(RUN, 0, 0, first), n, GRID)
 
 
 def test_records_name_the_type_and_can_be_drawn_again(tmp_path: Path) -> None:
