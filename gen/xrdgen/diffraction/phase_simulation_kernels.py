@@ -16,13 +16,15 @@ from xrdgen.diffraction.effects.emission import Emission
 from xrdgen.diffraction.effects.emission_kernels import N_EMISSION_LINES, emission_lines
 from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.effects.texture_kernels import texture_weights
+from xrdgen.diffraction.far_line_kernels import far_lines, nearest_far
 from xrdgen.diffraction.form_factors import FORM_FACTOR_STEP
 from xrdgen.diffraction.group_tables import GroupTables
 from xrdgen.diffraction.line_kernels import ABSENT, forward_intensity
 from xrdgen.diffraction.pseudo_voigt_kernels import add_shaped_lines
 from xrdgen.diffraction.reach_kernels import Instrument
 from xrdgen.diffraction.reflection_kernels import exact_cell, reciprocal_metric
-from xrdgen.diffraction.shaped_line_kernels import ShapedLines, shaped_limits, shaped_lines
+from xrdgen.diffraction.shaped_line_kernels import ShapedLines, shaped_lines
+from xrdgen.diffraction.shaped_reach_kernels import shaped_limits
 from xrdgen.diffraction.structure_factor_kernels import structure_factors
 from xrdgen.jit import fast_kernel, kernel
 
@@ -124,14 +126,35 @@ def phase_lines(
         texture_weights(hkl, metric, space_group, groups, parameters, texture)
         for i in range(n):
             intensity[i] *= texture[i]
-    n_present = 0
+    limit = nearest_far(instrument, parameters, wavelengths, n_wavelengths)
+    far_squared, far_intensity = np.empty(n), np.empty(n)
+    n_near, n_far = 0, 0
     for i in range(n):
-        s_squared[n_present], intensity[n_present] = s_squared[i], intensity[i]
-        n_present += 1 if intensity[i] > 0.0 else 0
-    s_squared, intensity = s_squared[:n_present], intensity[:n_present]
+        x, strength = s_squared[i], intensity[i]
+        far_squared[n_far], far_intensity[n_far] = x, strength
+        s_squared[n_near], intensity[n_near] = x, strength
+        n_far += 1 if strength > 0.0 and x >= limit else 0
+        n_near += 1 if strength > 0.0 and x < limit else 0
+    s_squared, intensity = s_squared[:n_near], intensity[:n_near]
+    far_squared, far_intensity = far_squared[:n_far], far_intensity[:n_far]
     if parameters.b_iso > 0.0:
         damp(s_squared, parameters.b_iso, intensity)
-    return shaped_lines(s_squared, intensity, wavelengths, shares, ends, n_wavelengths, instrument, parameters)
+        damp(far_squared, parameters.b_iso, far_intensity)
+    lines = shaped_lines(s_squared, intensity, wavelengths, shares, ends, n_wavelengths, instrument, parameters)
+    far_centre, far_strength = far_lines(
+        far_squared, far_intensity, wavelengths, shares, ends, n_wavelengths, instrument, parameters
+    )
+    return ShapedLines(
+        lines.centre,
+        lines.area,
+        lines.sharpness,
+        lines.lorentzian,
+        lines.gamma_squared,
+        lines.first_sample,
+        lines.samples_per_step,
+        far_centre,
+        far_strength,
+    )
 
 
 @kernel

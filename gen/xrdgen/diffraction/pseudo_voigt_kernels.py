@@ -34,11 +34,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdgen.diffraction.line_plan_kernels import (
+    BESIDE,
+    FALL,
+    FAR,
+    ROUTES,
+    by_route,
+    empty_plan,
+    own_windows,
+    plan_routes,
+    plan_windows,
+    seen_part,
+)
 from xrdgen.diffraction.lorentzian_kernels import (
     EVERYWHERE,
-    GAMMA_PER_SIGMA,
-    HEIGHT_OF_EQUAL_AREA,
     MARGIN,
+    MAX_LEVELS,
     RATIO,
     add_window,
 )
@@ -63,79 +74,22 @@ from xrdgen.diffraction.tail_kernels import (
     NODES,
     PAD,
     add_finer,
-    add_sources,
-    add_top_sources,
     anterpolate,
-    gamma_squared_at,
     gather_sources,
     source_limits,
     tail_levels,
 )
+from xrdgen.diffraction.tail_source_kernels import add_sources, add_top_sources
 from xrdgen.jit import fast_kernel, kernel
 
 ERROR = 1.2e-6
 """What one line may contribute to the error, in heights of the highest line of the pattern."""
 
-MOST_NODES = 16.0
-"""b_1 at most."""
+_PER_SPACING = np.array([float(RATIO) ** -k for k in range(MAX_LEVELS + 1)])
 
-WIDEST_LEVEL = 2
-"""Lines are drawn on this level at the most."""
-
-_TOGETHER = 0.25
-"""Neighbours err to the same side where gamma is taken from the place."""
-
-_POWER = 1.0 / 7.6
-_FALL = float(RATIO * RATIO) ** -_POWER
-_NEAR_FACTOR = 7.7 / (RATIO * RATIO)
-_LORENTZIAN_8, _GAUSSIAN_8 = 43.0, 0.41
-_BITS = np.float32(2.0**23)
 
 Reals = NDArray[np.float64]
 Singles = NDArray[np.float32]
-
-
-# fast: products and sums of positive numbers; a logarithm and a power by the bits of single-precision numbers
-@fast_kernel
-def plan_lines(
-    height: Reals,
-    sharpness: Reals,
-    lorentzian: Reals,
-    unit: float,
-    error: float,
-    gamma: Reals,
-    strength: Reals,
-    window: Singles,
-) -> None:
-    """Fill gamma (N,), A (N,) and b_1 (N,) of lines; b_1 may be below NODES.
-
-    Args:
-        height: (N,).
-        sharpness: (N,) 1 / sigma, 1 / step.
-        lorentzian: (N,) eta.
-        unit: height of the highest line on the grid.
-        error: e.
-        gamma: (N,) filled.
-        strength: (N,) filled.
-        window: (N,) filled.
-
-    """
-    scale = 1.0 / unit
-    for i in range(height.size):
-        gamma[i] = GAMMA_PER_SIGMA / sharpness[i]
-    for i in range(height.size):
-        strength[i] = scale * height[i] * lorentzian[i] * gamma[i] * gamma[i]
-    factor = np.float32(_NEAR_FACTOR / error)
-    for i in range(height.size):
-        window[i] = factor * np.float32(strength[i])
-    bits = window.view(np.int32)
-    for i in range(height.size):
-        # log2, up to 0.087 too little
-        log2 = np.float32(bits[i]) / _BITS - np.float32(127.0 - 0.087)
-        bits[i] = np.int32((max(log2 * np.float32(_POWER), np.float32(-4.0)) + np.float32(127.0)) * _BITS)
-    for i in range(height.size):
-        window[i] = min(window[i], np.float32(MOST_NODES))
-        strength[i] *= HEIGHT_OF_EQUAL_AREA
 
 
 # fast: the order of sums is free; gamma is positive, so nothing is divided by zero
@@ -165,7 +119,7 @@ def add_near(
         end: half-width of the window w.
 
     """
-    reach = max(half_width, end)
+    reach = max(half_width, seen_part(end) * end)
     low = max(1 - LANES, math.ceil(max(centre - reach, -LANES)))
     high = min(last, math.floor(min(centre + reach, last)))
     gamma_squared = gamma * gamma
@@ -192,37 +146,72 @@ def add_near(
         start += np.float32(LANES)
 
 
-@kernel
-def level_of(height: float, lorentzian: float, gamma: float, error: float, coarsest: int) -> int:
-    """Return the level on which a line is drawn: the coarsest that resolves it."""
-    squared = gamma * gamma * (1.0 / (RATIO * RATIO))
-    fourth = squared * squared
-    allowed = fourth * fourth * error
-    needed = height * (_LORENTZIAN_8 * lorentzian + _GAUSSIAN_8 * (1.0 - lorentzian))
-    level = 0
-    while level < coarsest and allowed > needed:
-        needed *= float(RATIO**8)
-        level += 1
-    return level
-
-
-@kernel
-def wants_own_window(strength: float, gamma: float, usual: float, spacing: float, error: float) -> bool:
-    """Whether gamma differs so much from what is usual at its place that the line's tail must be drawn for itself.
-
-    Near its place K_k is about 6 / (a^2 + gamma^2), a = NODES h_k.
+# fast: the order of sums is free; gamma is positive, so nothing is divided by zero
+@fast_kernel
+def add_between(
+    y: Singles, last: int, centre: float, gamma: float, strength: float, inner_end: float, outer_end: float
+) -> None:
+    """Add L (w_(k+1)^6 - w_k^6) of one line to the work array of a level.
 
     Args:
+        y: work array; its element LANES is node 0.
+        last: last node.
+        centre: of the line, in steps of the level from node 0, as all that follow.
+        gamma: of the Lorentzian.
         strength: A.
-        gamma: of the line.
-        usual: gamma^2 at its place.
-        spacing: h_k.
-        error: e.
+        inner_end: half-width of the window w_k.
+        outer_end: of w_(k+1).
 
     """
-    squared = gamma * gamma
-    sum_of_squares = NODES * NODES * spacing * spacing + squared
-    return 6.0 * strength * abs(squared - usual) > _TOGETHER * error * sum_of_squares * sum_of_squares
+    reach = seen_part(outer_end) * outer_end
+    low = max(1 - LANES, math.ceil(max(centre - reach, -LANES)))
+    high = min(last, math.floor(min(centre + reach, last)))
+    offset, numerator = np.float32(gamma * gamma), np.float32(strength)
+    outer_end_squared, inner_end_squared = np.float32(outer_end * outer_end), np.float32(inner_end * inner_end)
+    one, zero = np.float32(1.0), np.float32(0.0)
+    outer_2, inner_2 = one / (outer_end_squared + offset), one / (inner_end_squared + offset)
+    outer_0, inner_0 = outer_end_squared * outer_2, inner_end_squared * inner_2
+    start = np.float32(low - centre)
+    for begin in range(low + LANES, high + LANES + 1, LANES):
+        lanes = y[begin : begin + LANES]
+        for i in range(LANES):
+            x = start + np.float32(i)
+            x_squared = x * x
+            outer = max(outer_0 - outer_2 * x_squared, zero)
+            inner = max(inner_0 - inner_2 * x_squared, zero)
+            outer *= outer
+            inner *= inner
+            lanes[i] += numerator * (outer * outer * outer - inner * inner * inner) / (x_squared + offset)
+        start += np.float32(LANES)
+
+
+@kernel
+def add_far(
+    lines: ShapedLines, scale: float, end: float, sources: Singles, start: NDArray[np.int64], top_first: int
+) -> None:
+    """Add the far lines to the sources of the levels that have need of them.
+
+    Args:
+        lines: with far ones.
+        scale: factor of their A.
+        end: last grid point.
+        sources: of all levels.
+        start: where those of each level begin, see `source_limits`.
+        top_first: node of the coarsest level's first one.
+
+    """
+    top = start.size - 2
+    leaves = np.empty(top)
+    for level in range(1, top):
+        leaves[level] = LEAVE * float(RATIO**level)
+    for i in range(lines.far_centre.size):
+        centre, strength = lines.far_centre[i], lines.far_strength[i]
+        outside = centre - end
+        level = 1
+        for k in range(1, top):
+            level += 1 if outside > leaves[k] else 0
+        first = top_first if level == top else -PAD
+        anterpolate(sources[start[level] : start[level + 1]], centre * _PER_SPACING[level] - first, scale * strength)
 
 
 @kernel
@@ -244,52 +233,62 @@ def add_shaped_lines(y: Singles, lines: ShapedLines, share: float) -> bool:
     unit = largest_visible_height(lines.centre, lines.sharpness, height, y.size - 2 * LANES)
     if unit == 0.0:
         return False
-    half_width, window = np.empty(n_lines, np.float32), np.empty(n_lines, np.float32)
-    half_widths(height, lines.sharpness, unit * (0.5 * error / FAINTEST), half_width)
-    gamma, strength = np.empty(n_lines), np.empty(n_lines)
-    plan_lines(height, lines.sharpness, lines.lorentzian, unit, error, gamma, strength, window)
-
     last, start = tail_levels(y.size - 2 * LANES)
     top = last.size - 1
+    plan = empty_plan(n_lines)
+    half_widths(height, lines.sharpness, unit * (0.5 * error / FAINTEST), plan.half_width)
+    plan_windows(height, lines, unit, error, plan)
+    plan_routes(lines, error, last[0], top, plan)
+    own_windows(lines, error, top, plan)
+    order, n_drawn = by_route(plan.route)
+
     # the grid itself, level 0, is y
     levels = np.zeros(start[top + 1], np.float32)
     lowest, highest = 0.0, float(last[0])
     for i in range(n_lines):
         if lines.area[i] > 0.0:
             lowest, highest = min(lowest, lines.centre[i]), max(highest, lines.centre[i])
+    for i in range(lines.far_centre.size):
+        highest = max(highest, lines.far_centre[i])
     source_start, top_first = source_limits(last, lowest, highest)
     sources = np.zeros(source_start[top + 1], np.float32)
 
-    scale = 1.0 / unit
     any_tail, coarser = False, False
-    for i in range(n_lines):
-        h = scale * height[i]
-        if h < error:
+    for j in range(n_drawn):
+        i = order[j]
+        route = plan.route[i]
+        centre, eta = lines.centre[i], lines.lorentzian[i]
+        a, g = float(plan.strength[i]), float(plan.gamma[i])
+        if route >= FAR and route < BESIDE:
+            level = route - FAR
+            any_tail = any_tail or a > 0.0
+            first = top_first if level == top else -PAD
+            place = centre * _PER_SPACING[level] - first
+            anterpolate(sources[source_start[level] : source_start[level + 1]], place, a)
             continue
-        centre, sharpness, eta = lines.centre[i], lines.sharpness[i], lines.lorentzian[i]
-        gaussian, a, g, b = h * (1.0 - eta), strength[i], gamma[i], float(window[i])
-        outside = max(-centre, centre - last[0])
-        if h > 1.0 and outside > 0.0:
+        sharpness = lines.sharpness[i]
+        gaussian = plan.height[i] * (1.0 - eta)
+        if route == BESIDE:
             # its tail may be all that is seen
             if gaussian > FLANK:
                 add_flank(y, centre, sharpness, gaussian)
             elif gaussian > 0.0:
-                add_near(y, last[0], centre, sharpness, gaussian, half_width[i], g, 0.0, 1.0)
+                add_near(y, last[0], centre, sharpness, gaussian, plan.half_width[i], g, 0.0, 1.0)
             add_window(y, last[0], centre, g, a / (g * g), 0.0, EVERYWHERE)
             continue
-        level, spacing = 0, 1.0
-        for _ in range(level_of(h, eta, g, error, min(WIDEST_LEVEL, top - 1))):
-            level, spacing, b = level + 1, RATIO * spacing, _FALL * b
-            coarser = True
-        b = max(b, NODES)
-        if outside < max(RATIO * spacing * b, half_width[i]) + MARGIN * spacing:
+        level = route // ROUTES
+        outside = max(-centre, centre - last[0])
+        spacing = float(RATIO**level)
+        coarser = coarser or level > 0
+        b = max(plan.window[i], NODES)
+        if outside < max(RATIO * spacing * b, plan.half_width[i]) + MARGIN * spacing:
             add_near(
                 y if level == 0 else levels[start[level] : start[level + 1]],
                 last[level],
                 centre / spacing,
                 sharpness * spacing,
                 gaussian,
-                half_width[i] / spacing,
+                plan.half_width[i] / spacing,
                 g / spacing,
                 a / (spacing * spacing),
                 RATIO * b,
@@ -298,14 +297,15 @@ def add_shaped_lines(y: Singles, lines: ShapedLines, share: float) -> bool:
             continue
         any_tail = True
         level, spacing = level + 1, RATIO * spacing
-        usual = gamma_squared_at(lines, centre)
-        while level < top and (b > NODES or wants_own_window(a, g, usual, spacing, error)):
-            inner, b = b, max(_FALL * b, NODES)
+        for _ in range(plan.n_windows[i]):
+            inner, b = b, max(FALL * b, NODES)
             if outside < (RATIO * b + MARGIN) * spacing:
                 nodes = levels[start[level] : start[level + 1]]
-                add_window(nodes, last[level], centre / spacing, g / spacing, a / (g * g), inner, RATIO * b)
+                add_between(
+                    nodes, last[level], centre / spacing, g / spacing, a / (spacing * spacing), inner, RATIO * b
+                )
             level, spacing = level + 1, RATIO * spacing
-        if b > NODES:
+        if b > NODES and level == top:
             nodes = levels[start[top] : start[top + 1]]
             add_window(nodes, last[top], centre / spacing, g / spacing, a / (g * g), b, EVERYWHERE)
             continue
@@ -313,6 +313,9 @@ def add_shaped_lines(y: Singles, lines: ShapedLines, share: float) -> bool:
             level, spacing = level + 1, RATIO * spacing
         first = top_first if level == top else -PAD
         anterpolate(sources[source_start[level] : source_start[level + 1]], centre / spacing - first, a)
+    if lines.far_centre.size > 0:
+        any_tail = True
+        add_far(lines, 1.0 / unit, float(last[0]), sources, source_start, top_first)
     if any_tail:
         for level in range(1, top):
             own = sources[source_start[level] : source_start[level + 1]]

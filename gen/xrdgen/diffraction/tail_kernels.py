@@ -25,12 +25,10 @@ from numpy.typing import NDArray
 
 from xrdgen.diffraction.lorentzian_kernels import (
     BEFORE,
-    EVERYWHERE,
     MARGIN,
     MAX_LEVELS,
     RATIO,
     TAPS,
-    add_window,
 )
 from xrdgen.diffraction.profile_kernels import LANES
 from xrdgen.diffraction.shaped_line_kernels import ShapedLines
@@ -44,10 +42,6 @@ REACH = int(NODES) * RATIO
 
 SEGMENT = 64
 """Sources that are treated together."""
-
-TOGETHER = 11
-"""Nodes whose sources are added together, a third of 2 REACH + 1. Beyond half as many from its place, what a source
-does hardly depends on gamma."""
 
 PAD = 32
 """Sources of a level on either side of its nodes 0 ... last; a whole number of cells of the next level."""
@@ -76,11 +70,9 @@ def _weights(places: Reals) -> Singles:
 _W = np.ascontiguousarray(_weights(np.arange(RATIO) / RATIO).T)
 
 _FRACTIONS = 128
-_FINE = _weights(np.arange(_FRACTIONS + 1) / _FRACTIONS)
+_FINE = _weights(np.arange(_FRACTIONS + 1) / _FRACTIONS).ravel()
+_T1, _T2, _T3, _T4, _T5, _T6, _T7 = (np.uint64(t) for t in range(1, TAPS))
 """Weights at places in a cell; linear between them, they are right to 4e-5."""
-
-_AROUND = SEGMENT + 2 * REACH
-"""Nodes on which the sources of a segment act."""
 
 _CELLS = 16
 """Cells that are interpolated together."""
@@ -133,14 +125,28 @@ def anterpolate(nodes: Singles, place: float, amount: float) -> None:
         amount: of a line.
 
     """
-    cell = math.floor(place)
+    cell = int(place)
     x = (place - cell) * _FRACTIONS
     row = int(x)
     t, single = np.float32(x - row), np.float32(amount)
-    low, high = _FINE[row], _FINE[row + 1]
-    some = nodes[cell - BEFORE : cell - BEFORE + TAPS]
-    for i in range(TAPS):
-        some[i] += single * (low[i] + t * (high[i] - low[i]))
+    first = np.uint64(cell - BEFORE)
+    weights = np.uint64(TAPS * row)
+    # all is read before anything is written: the compiler makes one vector of it
+    l0, l1, l2, l3 = _FINE[weights], _FINE[weights + _T1], _FINE[weights + _T2], _FINE[weights + _T3]
+    l4, l5, l6, l7 = _FINE[weights + _T4], _FINE[weights + _T5], _FINE[weights + _T6], _FINE[weights + _T7]
+    weights += np.uint64(TAPS)
+    h0, h1, h2, h3 = _FINE[weights], _FINE[weights + _T1], _FINE[weights + _T2], _FINE[weights + _T3]
+    h4, h5, h6, h7 = _FINE[weights + _T4], _FINE[weights + _T5], _FINE[weights + _T6], _FINE[weights + _T7]
+    n0, n1, n2, n3 = nodes[first], nodes[first + _T1], nodes[first + _T2], nodes[first + _T3]
+    n4, n5, n6, n7 = nodes[first + _T4], nodes[first + _T5], nodes[first + _T6], nodes[first + _T7]
+    nodes[first] = n0 + single * (l0 + t * (h0 - l0))
+    nodes[first + _T1] = n1 + single * (l1 + t * (h1 - l1))
+    nodes[first + _T2] = n2 + single * (l2 + t * (h2 - l2))
+    nodes[first + _T3] = n3 + single * (l3 + t * (h3 - l3))
+    nodes[first + _T4] = n4 + single * (l4 + t * (h4 - l4))
+    nodes[first + _T5] = n5 + single * (l5 + t * (h5 - l5))
+    nodes[first + _T6] = n6 + single * (l6 + t * (h6 - l6))
+    nodes[first + _T7] = n7 + single * (l7 + t * (h7 - l7))
 
 
 # fast: the order of sums is free
@@ -179,145 +185,6 @@ def sample_at(samples: Reals, place: float) -> float:
 def gamma_squared_at(lines: ShapedLines, place: float) -> float:
     """Return gamma^2 at a place, grid steps from the first grid point."""
     return sample_at(lines.gamma_squared, (place - lines.first_sample) * lines.samples_per_step)
-
-
-# fast: the order of products is free; gamma is positive, so nothing is divided by zero
-@fast_kernel
-def fill_table(gamma_squared: float, scale: float, table: Singles) -> None:
-    """Fill K_k (2 REACH + 1,) of a source at nodes -REACH ... REACH of its level.
-
-    Args:
-        gamma_squared: in steps of the level.
-        scale: factor of all.
-        table: filled.
-
-    """
-    outer, inner = float(REACH * REACH), NODES * NODES
-    of_outer, of_inner = 1.0 / (outer + gamma_squared), 1.0 / (inner + gamma_squared)
-    for i in range(2 * REACH + 1):
-        x = float(i - REACH)
-        x_squared = x * x
-        wide = max((outer - x_squared) * of_outer, 0.0)
-        narrow = max((inner - x_squared) * of_inner, 0.0)
-        wide *= wide
-        narrow *= narrow
-        window = wide * wide * wide - narrow * narrow * narrow
-        table[i] = np.float32(scale * window / (x_squared + gamma_squared))
-
-
-# fast: the order of eleven terms is free
-@fast_kernel
-def add_taps(sources: Singles, weights: Singles, into: Singles) -> None:
-    """Add sources i, i + 1 ..., TOGETHER of them, times their weights to number i of the _AROUND in `into`."""
-    w0, w1, w2, w3, w4, w5 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
-    w6, w7, w8, w9, w10 = weights[6], weights[7], weights[8], weights[9], weights[10]
-    for i in range(_AROUND):
-        into[i] += (
-            (w0 * sources[i] + w1 * sources[i + 1] + w2 * sources[i + 2] + w3 * sources[i + 3])
-            + (w4 * sources[i + 4] + w5 * sources[i + 5] + w6 * sources[i + 6] + w7 * sources[i + 7])
-            + (w8 * sources[i + 8] + w9 * sources[i + 9] + w10 * sources[i + 10])
-        )
-
-
-@kernel
-def add_segment(own: Singles, tables: Singles, some: Singles, taps: Singles, into: Singles) -> None:
-    """Let the sources of a segment (SEGMENT,) act on the nodes around them (_AROUND,).
-
-    Args:
-        own: sources.
-        tables: (3, 2 REACH + 1) K_k at its first end, middle and second end.
-        some: (3, _AROUND + 2 REACH) work space, 0 but for 2 REACH ... 2 REACH + SEGMENT - 1.
-        taps: (TOGETHER,) work space.
-        into: added to.
-
-    """
-    # K_k is symmetric; zeros on both sides, so that all nodes are treated alike
-    inside = some[:, 2 * REACH : 2 * REACH + SEGMENT]
-    begin = REACH - TOGETHER // 2
-    for i in range(SEGMENT):
-        t = np.float32(i) * np.float32(1.0 / SEGMENT) - np.float32(0.5)
-        inside[0, i] = own[i]
-        inside[1, i] = own[i] * t
-        inside[2, i] = own[i] * t * t
-    left, middle, right = tables[0], tables[1], tables[2]
-    for first in range(0, 2 * REACH + 1, TOGETHER):
-        add_taps(some[0, first:], middle[first:], into)
-    for i in range(TOGETHER):
-        taps[i] = right[begin + i] - left[begin + i]
-    add_taps(some[1, begin:], taps, into)
-    for i in range(TOGETHER):
-        taps[i] = np.float32(2.0) * (right[begin + i] + left[begin + i]) - np.float32(4.0) * middle[begin + i]
-    add_taps(some[2, begin:], taps, into)
-
-
-# fast: the order of sums of squares is free
-@fast_kernel
-def norm(x: Singles) -> float:
-    """Return the root of the sum of squares (N,)."""
-    total = np.float32(0.0)
-    for i in range(x.size):
-        total += x[i] * x[i]
-    return math.sqrt(total)
-
-
-@kernel
-def add_sources(sources: Singles, level: Singles, last: int, spacing: float, error: float, lines: ShapedLines) -> None:
-    """Let the sources (M,) of a level act on its nodes; the first of them is PAD nodes before node 0.
-
-    Where gamma changes too fast for the parabola, at high angles, each source acts by itself.
-
-    Args:
-        sources: A, grid steps squared.
-        level: work array (W,).
-        last: its last node.
-        spacing: of the level, grid steps.
-        error: what the parabola may be wrong by.
-        lines: their gamma^2 along the axis.
-
-    """
-    tables = np.empty((5, 2 * REACH + 1), np.float32)
-    some, taps = np.zeros((3, _AROUND + 2 * REACH), np.float32), np.empty(TOGETHER, np.float32)
-    scale = 1.0 / (spacing * spacing)
-    around = np.zeros(sources.size + 2 * REACH, np.float32)
-    for begin in range(0, sources.size, SEGMENT):
-        own = sources[begin : begin + SEGMENT]
-        strength = norm(own)
-        if strength == 0.0:
-            continue
-        # both ends and the middle, and in between, where the parabola is worst
-        for j in range(5):
-            place = spacing * (begin - PAD + (0.0, 0.5, 1.0, 0.25, 0.75)[j] * SEGMENT)
-            fill_table(gamma_squared_at(lines, place) * scale, scale, tables[j])
-        left, middle, right = tables[0, REACH], tables[1, REACH], tables[2, REACH]
-        wrong = max(
-            abs(0.375 * left + 0.75 * middle - 0.125 * right - tables[3, REACH]),
-            abs(0.375 * right + 0.75 * middle - 0.125 * left - tables[4, REACH]),
-        )
-        if TAPS * strength * wrong <= error:
-            add_segment(own, tables[:3], some, taps, around[begin : begin + _AROUND])
-            continue
-        for i in range(SEGMENT):
-            if own[i] != 0.0:
-                node = float(begin - PAD + i)
-                squared = gamma_squared_at(lines, spacing * node)
-                gamma, height = math.sqrt(squared) / spacing, own[i] / squared
-                add_window(level, last, node, gamma, height, NODES, float(REACH))
-    first = PAD + REACH - LANES
-    wanted = around[first : first + LANES + last + 1]
-    for i in range(wanted.size):
-        level[i] += wanted[i]
-
-
-@kernel
-def add_top_sources(
-    sources: Singles, first: int, level: Singles, last: int, spacing: float, lines: ShapedLines
-) -> None:
-    """Let the sources of the coarsest level act on all its nodes; the first of them is at node `first`."""
-    for k in range(sources.size):
-        if sources[k] != 0.0:
-            squared = gamma_squared_at(lines, spacing * (first + k))
-            height = sources[k] / squared
-            add_window(level, last, float(first + k), math.sqrt(squared) / spacing, height, NODES, EVERYWHERE)
 
 
 # fast: the order of eight terms is free

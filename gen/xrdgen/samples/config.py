@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SAMPLE_VERSION = 4
 """Raised whenever the same identity gives another sample, so that one spool never mixes both."""
 
-IMPERFECT_SAMPLE_VERSION = 5
-"""The same where diffractograms have imperfections: then alone samples of kind 5 differ from those of kind 4."""
+IMPERFECT_SAMPLE_VERSION = 6
+"""The same where diffractograms have imperfections: then alone samples of kind 6 differ from those of kind 4."""
 
 ENGINES = ("fast", "reference")
 """`fast`: kernels. `reference`: pyxtal, spglib and pymatgen, four orders of magnitude slower; the oracle of the tests.

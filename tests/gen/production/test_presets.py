@@ -128,9 +128,9 @@ def test_imperfect_samples_of_another_kind_are_not_mixed(tmp_path: Path) -> None
     """Pure samples are what they were; those with imperfections are not, and a spool of the kind before is refused."""
     pure = dict(make_spool(tmp_path / "pure", "pure").configuration)
     measured = dict(make_spool(tmp_path / "measured", "measured").configuration)
-    assert (pure["sample_version"], measured["sample_version"]) == (4, 5)
+    assert (pure["sample_version"], measured["sample_version"]) == (4, 6)
     ProductionConfig.from_dict(measured)
-    with pytest.raises(InputError, match="samples of kind 4, this one makes 5"):
+    with pytest.raises(InputError, match="samples of kind 4, this one makes 6"):
         ProductionConfig.from_dict({**measured, "sample_version": 4})
 
 
