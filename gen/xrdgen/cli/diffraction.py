@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xrdgen.cli.shared_options import Effects, Preset, Step, TwoThetaMax, TwoThetaMin, Wavelength
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -28,7 +30,7 @@ def simulate(
     lorentzian_fraction: Annotated[
         float, typer.Option(help="Peak shape: 0 Gaussian, 1 Lorentzian, between them pseudo-Voigt of the same width.")
     ] = 0.0,
-    wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
+    wavelength: Wavelength = 1.5406,
     b_iso: Annotated[float, typer.Option(help="Displacement parameter B = 8 pi^2 U of all atoms, Å^2.")] = 0.0,
     displacement: Annotated[
         str,
@@ -36,19 +38,11 @@ def simulate(
             metavar="none|cif|B", help="Displacement parameters: none, those of the file, or B of all atoms in Å^2."
         ),
     ] = "none",
-    two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
-    two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
-    step: Annotated[float, typer.Option(help="Step, degrees 2theta.")] = 0.01,
-    preset: Annotated[
-        str, typer.Option(help="Imperfections of the diffractograms: pure, s4, s4-impurity or measured.")
-    ] = "pure",
-    effects: Annotated[
-        str | None,
-        typer.Option(
-            help="Changes to the preset: effects such as no-texture,no-noise,zero-shift, or a TOML or JSON file.",
-            show_default=False,
-        ),
-    ] = None,
+    two_theta_min: TwoThetaMin = 5.0,
+    two_theta_max: TwoThetaMax = 90.0,
+    step: Step = 0.01,
+    preset: Preset = "pure",
+    effects: Effects = None,
     seed: Annotated[int, typer.Option(help="What is random about imperfections follows from it.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print structures and lines as JSON.")] = False,
 ) -> None:

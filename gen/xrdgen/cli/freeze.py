@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xrdgen.cli.shared_options import Effects, Preset, Step, TwoThetaMax, TwoThetaMin, Wavelength
 from xrdgen.freezing.variants import Labels, Variant
 
 
@@ -20,10 +21,10 @@ def freeze(
         ),
     ] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the crystallite sizes.")] = 0,
-    two_theta_min: Annotated[float, typer.Option(help="First angle, degrees 2theta.")] = 5.0,
-    two_theta_max: Annotated[float, typer.Option(help="Last angle, degrees 2theta.")] = 90.0,
-    step: Annotated[float, typer.Option(help="Step, degrees 2theta.")] = 0.01,
-    wavelength: Annotated[float, typer.Option(help="Wavelength in Å.")] = 1.5406,
+    two_theta_min: TwoThetaMin = 5.0,
+    two_theta_max: TwoThetaMax = 90.0,
+    step: Step = 0.01,
+    wavelength: Wavelength = 1.5406,
     size_min: Annotated[float, typer.Option(help="Smallest crystallite size, nm.")] = 20.0,
     size_max: Annotated[float, typer.Option(help="Largest crystallite size, nm.")] = 100.0,
     max_volume: Annotated[
@@ -60,16 +61,8 @@ def freeze(
     statistics: Annotated[
         str, typer.Option(help="What lattices (--randomise) and impurities (--preset) are drawn by.")
     ] = "embedded:statistics",
-    preset: Annotated[
-        str, typer.Option(help="Imperfections of the diffractograms: pure, s4, s4-impurity or measured.")
-    ] = "pure",
-    effects: Annotated[
-        str | None,
-        typer.Option(
-            help="Changes to the preset: effects such as no-texture,no-noise,zero-shift, or a TOML or JSON file.",
-            show_default=False,
-        ),
-    ] = None,
+    preset: Preset = "pure",
+    effects: Effects = None,
     workers: Annotated[int, typer.Option(help="Processes; 1 works in this one.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing fixed set (or unfinished one).")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,

@@ -11,7 +11,6 @@ One file a request; a refusal is an answer with `error`, as on the command line,
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import tempfile
@@ -29,6 +28,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from xrdcommon.errors import InputError, XrdError
+from xrdcommon.json_values import json_ready
 
 from xrdtrain.inference.answer import Answerer
 from xrdtrain.inference.options import predict_options
@@ -90,7 +90,7 @@ def make_app(answerer: Answerer, names: list[str], hosts: set[str], most_bytes: 
         result = item.to_dict(top)
         if with_patterns:
             result["patterns"] = drawn(item)
-        return JSONResponse([_json_ready(result)], status_code=422 if item.error is not None else 200)
+        return JSONResponse([json_ready(result)], status_code=422 if item.error is not None else 200)
 
     return Starlette(
         routes=[
@@ -233,8 +233,3 @@ def thinned(x: Curve, curves: Sequence[Curve]) -> tuple[Curve, Sequence[Curve]]:
     starts = np.arange(0, len(x), step)
     chosen = np.array([start + int(np.argmax(curves[0][start : start + step])) for start in starts])
     return x[chosen], [curve[chosen] for curve in curves]
-
-
-def _json_ready(value: Any) -> Any:
-    """Return JSON values; numbers that are not finite become null."""
-    return json.loads(json.dumps(value, default=float), parse_constant=lambda _: None)
