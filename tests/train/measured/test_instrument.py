@@ -87,6 +87,16 @@ def test_a_wavelength_that_no_tube_emits_is_fitted(tmp_path: Path) -> None:
     assert "displacement" not in fit.esd
 
 
+def test_what_is_at_a_limit_has_no_deviation(tmp_path: Path) -> None:
+    """Without a tail nothing depends on S/L to first order: its deviation came out a hundred times its interval."""
+    symmetric = replace(TUBE, u=0.0, v=0.0, axial=0.0)
+    fit = fit_of(measured(tmp_path / "s.xy", symmetric, "LaB6", "CuKa", 20.0, 80.0), "LaB6", "CuKa")
+    assert "axial" in fit.at_limits
+    assert set(fit.at_limits).isdisjoint(fit.esd)
+    for name, deviation in fit.esd.items():
+        assert abs(getattr(fit.profile, name) - getattr(symmetric, name)) < 4.0 * deviation
+
+
 def test_lines_of_something_else_are_refused(tmp_path: Path) -> None:
     silicon = measured(tmp_path / "si.xy", TUBE, "Si", "CuKa", 20.0, 140.0)
     with pytest.raises(InputError, match=r"si.xy: its lines are not those of LaB6.*they are those of Si"):

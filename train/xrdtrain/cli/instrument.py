@@ -72,7 +72,8 @@ def instrument(
         ("v", "square degrees"), ("w", "square degrees"), ("x", "degrees"), ("y", "degrees"), ("axial", "S/L = H/L"),
         ("k_alpha_2", "of K-alpha 1"),
     ):  # fmt: skip
-        esd = f"+- {fit.esd[name]:.2g}" if name in fit.esd else "not refined"
+        rest = "at its limit" if name in fit.at_limits else "not refined"
+        esd = f"+- {fit.esd[name]:.2g}" if name in fit.esd else rest
         console.emit(f"  {name:<13} {getattr(profile, name):>10.5f}  {esd:<12} {unit}")
     console.emit(f"  lines are off by {fit.rms_offset:.4f} degrees (rms), R_wp {fit.misfit:.1%}")
     console.emit(

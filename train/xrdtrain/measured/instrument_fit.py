@@ -59,6 +59,7 @@ class InstrumentFit:
         standard: what was measured.
         profile: fitted.
         esd: estimated standard deviations by name of the parameter, for those refined.
+        at_limits: names of those that were refined to one of their limits, which have none.
         radiation: wavelength, refined where no tube emits it.
         first: first measured angle, degrees.
         last: last measured angle.
@@ -72,6 +73,7 @@ class InstrumentFit:
     standard: Standard
     profile: Profile
     esd: dict[str, float]
+    at_limits: tuple[str, ...]
     radiation: Radiation
     first: float
     last: float
@@ -275,6 +277,9 @@ _BOUNDS = {
 }  # fmt: skip
 """Limits of parameters; the wavelength is a factor to that of the file."""
 
+_AT_LIMIT = 0.01
+"""A parameter nearer to a limit, in its scale, is there: the solver itself never touches one."""
+
 _SCALES = {
     "zero_shift": 0.01, "displacement": 0.01, "u": 1e-3, "v": 1e-3, "w": 1e-3, "x": 0.01, "y": 0.01, "axial": 0.005,
     "k_alpha_2": 0.1, "wavelength": 1e-4,
@@ -369,10 +374,12 @@ def _result(
             "is taken); are the lines split, saturated, or of another sample too?"
         )
     degrees = max(len(solution.fun) - len(solution.x), 1)
+    esd = _deviations(problem, solution, missed / degrees)
     return InstrumentFit(
         standard,
         profile,
-        _deviations(problem, solution, missed / degrees),
+        esd,
+        tuple(name for name in problem.free if name not in esd),
         replace(problem.radiation, wavelengths=wavelengths),
         float(pattern.two_theta[0]),
         float(pattern.two_theta[-1]),
@@ -384,9 +391,15 @@ def _result(
 
 
 def _deviations(problem: _Problem, solution: OptimizeResult, variance: float) -> dict[str, float]:
-    """Return estimated standard deviations by name, times the root of the reduced chi squared where that is above 1."""
-    jacobian: NDArray[Any] = solution.jac
+    """Return estimated standard deviations by name, times the root of the reduced chi squared where that is above 1.
+
+    Parameters at a limit stay there: they have none, and those of the others are without them.
+    """
     scales = np.array([_SCALES[name] for name in problem.free])
-    inverse = np.linalg.pinv((jacobian * scales).T @ (jacobian * scales))
+    low, high = np.array([_BOUNDS[name] for name in problem.free]).T
+    inside = (solution.x > low + _AT_LIMIT * scales) & (solution.x < high - _AT_LIMIT * scales)
+    names, scales = [name for name, free in zip(problem.free, inside, strict=True) if free], scales[inside]
+    jacobian: NDArray[Any] = solution.jac[:, inside] * scales
+    inverse = np.linalg.pinv(jacobian.T @ jacobian)
     roots = np.sqrt(np.maximum(np.diag(inverse), 0.0) * max(variance, 1.0)) * scales
-    return dict(zip(problem.free, map(float, roots), strict=True))
+    return dict(zip(names, map(float, roots), strict=True))
