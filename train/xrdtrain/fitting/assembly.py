@@ -28,7 +28,7 @@ from xrdtrain.inference.load import load_run
 from xrdtrain.inputs.axis import check_covers
 from xrdtrain.labels import Classes
 from xrdtrain.models import NetworkSpec, n_parameters
-from xrdtrain.models.spec import Network
+from xrdtrain.models.spec import Network, architecture_to_dict
 from xrdtrain.precision import Precision
 from xrdtrain.runs.config import RunConfig
 from xrdtrain.runs.network import read_network
@@ -186,9 +186,11 @@ def initialise(model: Network, spec: NetworkSpec, other: str, config: RunConfig)
     """
     run = load_run(other, torch.device("cpu"))
     if run.spec.architecture != spec.architecture or run.spec.input != spec.input:
+        options = _options_apart(run.spec, spec)
         raise InputError(
             f"--init-from {other}: model {run.config.model} ({run.spec.input}), but this run is {config.model} "
-            f"({spec.input}); both must be the same"
+            f"({spec.input}{f'; {options}' if options else ''}); both must be the same: leave --model out to take its "
+            "network, and take a source that covers its axis"
         )
     weights = run.model.state_dict()
     if run.spec.classes != spec.classes:
@@ -201,6 +203,14 @@ def initialise(model: Network, spec: NetworkSpec, other: str, config: RunConfig)
         weights.update({name: own[name] for name in own if name.startswith(f"{model.output_layer}.")})
         console.say(f"--init-from {other}: other classes, so the last layer begins afresh")
     model.load_state_dict(weights)
+
+
+def _options_apart(there: NetworkSpec, here: NetworkSpec) -> str:
+    """Say in what two networks of one kind differ, such as 'peaks 64 there, 0 here'; nothing of different kinds."""
+    one, two = architecture_to_dict(there.architecture), architecture_to_dict(here.architecture)
+    if one["kind"] != two["kind"]:
+        return ""
+    return ", ".join(f"{name} {one[name]} there, {two[name]} here" for name in one if one[name] != two[name])
 
 
 def chosen_compilation(request: FitRequest, ranks: Ranks) -> bool:

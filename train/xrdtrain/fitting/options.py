@@ -132,7 +132,8 @@ class FitRequest:
         values="DIR",
     )
     init_from: Path | None = option(
-        "Start from the weights of another run, of a .safetensors file, or of embedded:NAME."
+        "Start from the weights of another run, of a .safetensors file, or of embedded:NAME, whose network is taken "
+        "where no --model is given."
     )
     seed: int | None = option("Of weights and order; default 0.")
     classes: tuple[int, ...] | None = option(

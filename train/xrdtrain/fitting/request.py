@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +70,10 @@ def chosen_plan(request: FitRequest, before: RunConfig | None) -> TrainingPlan:
 
     """
     if before is None:
-        model = request.model
-        if model is None and request.init_from is not None:
-            model = load_run(request.init_from).config.model
-        preset = default_preset() if model is None else get_preset(model)
+        if request.model is not None:
+            preset = get_preset(request.model)
+        else:
+            preset = default_preset() if request.init_from is None else _preset_of(request.init_from)
         preset = with_options(preset, request.options or ())
         return TrainingPlan(preset.name, preset.recipe, preset)
     if request.model not in (None, before.model):
@@ -92,6 +92,22 @@ def chosen_plan(request: FitRequest, before: RunConfig | None) -> TrainingPlan:
                     "leave the option out"
                 )
     return TrainingPlan(before.model, recipe, None)
+
+
+def _preset_of(place: Path) -> Preset:
+    """Return the preset of a network to begin with, with the options that changed the network itself.
+
+    Raises:
+        InputError: no run, or of a model that this version does not have.
+
+    """
+    begun = load_run(place)
+    try:
+        preset = get_preset(begun.config.model)
+    except InputError as error:
+        raise InputError(f"--init-from {place}: {error}") from error
+    given = begun.spec.input
+    return replace(preset, network=begun.spec.architecture, transform=given.transform, channels=given.channels)
 
 
 def chosen_run(request: FitRequest, model: str, source: Path) -> Path:
