@@ -144,6 +144,25 @@ def test_accuracy_by_descriptor() -> None:
     assert found["crystallite_size"] == {"n_unknown": 10, "bins": []}
 
 
+def test_few_patterns_leave_no_empty_bins() -> None:
+    """Of two patterns the lowest quintiles are one value; nothing is averaged over nothing (warnings are errors)."""
+    samples: Any = empty_samples(2)
+    samples["space_group"], samples["volume"] = [62, 14], [100.0, 200.0]
+    samples["crystallite_size"] = 50.0
+    labels = samples["space_group"].astype(np.int64)
+    arrays: dict[str, NDArray[Any]] = {
+        "labels": labels,
+        "classes": CLASSES,
+        "top": ranked(labels, [62, 62]),
+        "top_probability": np.full((2, 2), 0.5),
+        "samples": samples,
+    }
+    found = measure(arrays)["by_descriptor"]
+    for field in ("volume", "crystallite_size"):
+        assert all(item["n"] > 0 for item in found[field]["bins"])
+        assert sum(item["n"] for item in found[field]["bins"]) == 2
+
+
 T_KNOWN = {
     225: {139, 166, 202, 209, 216},
     62: {11, 14, 19, 26, 31, 33},

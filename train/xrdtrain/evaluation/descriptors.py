@@ -41,6 +41,8 @@ def by_descriptor(samples: NDArray[Any], first_right: NDArray[np.bool_]) -> dict
             places = np.minimum(np.searchsorted(upper, values, side="left" if whole else "right"), len(upper) - 1)
             for place in range(len(upper)):
                 mask = known & (places == place)
+                if not mask.any():  # of few patterns the lowest value is the first limit, and that is of the next bin
+                    continue
                 low, high = (values[mask].min(), values[mask].max()) if whole else (edges[place], upper[place])
                 right = first_right[mask]
                 bins.append(
