@@ -55,6 +55,15 @@ def test_a_lease_can_be_imported_without_the_command_line() -> None:
     assert not {"typer", "click", "torch", "numba", "dask", "distributed", "matplotlib"} & set(loaded)
 
 
+def test_a_training_loads_nothing_that_only_measured_patterns_or_calibration_need() -> None:
+    """These are a third of the time that a command takes to start."""
+    script = "import sys; from xrdtrain.fitting.fit import fit; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded
+    slow = {"pybaselines", "numba", "scipy.signal", "scipy.optimize", "scipy.stats", "matplotlib", "dask", "pandas"}
+    assert not slow & set(loaded)
+
+
 def test_top_level_is_as_the_user_fixed_it() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from xrdcommon.errors import FormatError, InputError
 
@@ -224,6 +223,8 @@ def _threshold(true: NDArray[np.float64], level: float) -> float:
 
 def _fit(logits: NDArray[np.float64], index: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
     """Return temperature and bias (C,) of the least penalised cross-entropy."""
+    from scipy.optimize import minimize  # slow to load, and every training would wait for it
+
     n, n_classes = logits.shape
     rows = np.arange(n)
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 from xrdcommon.grid import Grid
 
@@ -131,6 +130,8 @@ def fit_detector(single: Singles, mixed: Singles, judged: Singles, others: Singl
         others: (M', F) of other mixtures, which say how many are caught.
 
     """
+    from scipy.optimize import minimize  # slow to load, and every training would wait for it
+
     both = np.concatenate([single, mixed])
     mean, spread = both.mean(axis=0), both.std(axis=0) + 1e-6
     x = ((both - mean) / spread).astype(np.float32)

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pybaselines import Baseline
-from pybaselines.utils import ParameterWarning
 from scipy.ndimage import gaussian_filter1d
 from xrdcommon.errors import InputError
 
@@ -83,6 +81,9 @@ def background(
     check_method(method)
     if method == NONE or (method == AUTO and (already_removed(intensity) or len(angles) < LEAST_POINTS)):
         return None
+    from pybaselines import Baseline  # slow to load (SciPy's signals, Numba), and every training would wait for it
+    from pybaselines.utils import ParameterWarning
+
     name = AUTO_METHOD if method == AUTO else method
     step = float(np.median(np.diff(angles)))
     options: dict[str, Any] = {}

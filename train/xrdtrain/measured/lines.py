@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-from scipy.signal import find_peaks, peak_widths
 
 NARROW = 3.0
 """Degrees; a maximum with a larger FWHM is a hump (crystallites of 3 nm give 2.8 degrees, glasses 5 to 12)."""
@@ -83,6 +82,8 @@ def find_lines(angles: NDArray[np.float64], intensity: NDArray[np.float64]) -> L
         intensity: (M,) measured, its background may be in it.
 
     """
+    from scipy.signal import find_peaks, peak_widths  # slow to load, and every training would wait for it
+
     step = max(float(np.median(np.diff(angles))), 1e-6)
     width = SMOOTHING / step
     smooth = gaussian_filter1d(intensity, width, mode="nearest") if width > 0.3 else intensity
