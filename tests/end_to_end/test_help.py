@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 import typer
 import xrdgen.cli
 import xrdtrain.cli
+from xrdtrain.experiments.experiment import load, shipped
+
+from tests.test_documents import unknown
 
 
 def commands(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -44,6 +48,32 @@ def test_help_has_an_example(call: Any, path: tuple[str, ...]) -> None:
     assert (done.code, done.err) == (0, "")
     _, _, example = done.out.partition("Example")
     assert " ".join(path) in example
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_examples_of_a_help_are_what_the_program_knows(call: Any, path: tuple[str, ...]) -> None:
+    """Options by their names, and studies by theirs."""
+    _, _, example = call(*path, "--help").out.partition("Example")
+    lines = [line.strip() for line in example.replace("\\\n", " ").partition("\n\n")[0].splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines if line.startswith(("xrdgen ", "xrdtrain "))]
+    assert words
+    for line in words:
+        assert not unknown(line), " ".join(line)
+        if line[:2] == ["xrdtrain", "study"] and not line[2].startswith("--"):
+            assert line[2] in shipped() or line[2].endswith(".toml"), " ".join(line)
+
+
+def test_the_list_of_studies_names_all(call: Any) -> None:
+    """With what they are and where in the paper; a wrong name is answered with the nearest."""
+    done = call("xrdtrain", "study", "--list")
+    lines = done.out.splitlines()
+    assert (done.code, done.err) == (0, "")
+    assert [line.split()[0] for line in lines] == sorted(shipped())
+    for name, line in zip(shipped(), lines, strict=True):
+        experiment = load(name)
+        assert experiment.title in line
+        assert f"[paper: {experiment.paper}]" in line if experiment.paper else "[paper" not in line
+    assert "did you mean synthetic-uniform" in call("xrdtrain", "study", "synthetic-unifrom").err
 
 
 @pytest.mark.parametrize("command", ["xrdgen", "xrdtrain"])

@@ -41,7 +41,7 @@ def study(
     Examples:
       xrdtrain study --list
       xrdtrain study first-study --scale 0.01
-      xrdtrain study synthetic-resnet-50 --set structures=icsd.parquet --workers 64 --out /scratch/me/study
+      xrdtrain study synthetic --set structures=icsd.parquet --workers 64 --out /scratch/me/study
       xrdtrain study mine.toml --dry-run
     """
     from xrdcommon import console

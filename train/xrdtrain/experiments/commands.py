@@ -15,7 +15,7 @@ from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted
 
 from xrdtrain.experiments.experiment import SUFFIX, Experiment, load, shipped
-from xrdtrain.experiments.outcome import table_lines, write_outcome
+from xrdtrain.experiments.outcome import write_outcome
 from xrdtrain.experiments.plan import TaskPlan, plan
 from xrdtrain.experiments.runner import TaskResults, run_study
 from xrdtrain.report.comparison import MOST, write_comparison
@@ -88,23 +88,33 @@ def carry_out(
     except Interrupted:
         write_outcome(experiment, todo, folder)  # of what is done so far
         raise
-    found = write_outcome(experiment, todo, folder)
-    page = _write_page(todo, folder)
-    written = f"{folder}/table.md, table.csv, curve.csv" + ("" if page is None else f", {page.name}")
-    lines = [*table_lines(experiment, found), "", written]
+    found, lines = write_outcome(experiment, todo, folder)
+    files = [name for name in ("table.md", "table.csv", "curve.csv", "gap.csv") if (folder / name).is_file()]
+    lines += ["", f"{folder}/{', '.join([*files, *_write_pages(todo, folder)])}"]
     _raise_for_failures(experiment, todo, folder, results, lines)
     return lines, [asdict(row) for row in found]
 
 
-def _write_page(todo: TaskPlan, folder: Path) -> Path | None:
-    """Write report.html: the run of a study with one, several compared (the first ones where they are too many)."""
+def _write_pages(todo: TaskPlan, folder: Path) -> list[str]:
+    """Write report.html: the run of a study with one, several compared; further pages where they are too many for one.
+
+    Returns:
+        names: of the pages.
+
+    """
     trainings = [task for task in todo.tasks if task.arm is not None and task.after is None]
     done = [task for task in trainings if (folder / task.makes).is_file()]
-    runs = [(folder / task.makes).parent for task in sorted(done, key=lambda task: task.seed or 0)][:MOST]
-    if not runs:
-        return None
-    page = folder / "report.html"
-    return write_report(runs[0], page) if len(runs) == 1 else write_comparison(runs, page)
+    runs = [(folder / task.makes).parent for task in sorted(done, key=lambda task: task.seed or 0)]
+    names = []
+    for number, first in enumerate(range(0, len(runs), MOST), 1):
+        some = runs[first : first + MOST]
+        page = folder / ("report.html" if number == 1 else f"report-{number}.html")
+        if len(some) == 1:
+            write_report(some[0], page)
+        else:
+            write_comparison(some, page)
+        names.append(page.name)
+    return names
 
 
 def _raise_for_failures(
@@ -121,11 +131,11 @@ def _raise_for_failures(
     for line in lines:
         console.say(line)
     first, why = next(iter(results.failed.items()))
-    more = f" and {len(results.failed) - 1} more" if len(results.failed) > 1 else ""
-    skipped = f"; {len(results.skipped)} were not tried" if results.skipped else ""
+    names = ", ".join(results.failed)
+    skipped = f", and {len(results.skipped)} were not tried" if results.skipped else ""
     raise InputError(
-        f"{experiment.name}: {first}{more} of {len(todo.tasks)} steps failed: {why} (see {folder}/steps/{first}.log"
-        f"{skipped}); the same command tries again"
+        f"{experiment.name}: {len(results.failed)} of {len(todo.tasks)} steps failed ({names}){skipped}; "
+        f"{first}: {why} (see {folder}/steps/{first}.log); the same command tries again"
     )
 
 

@@ -2,6 +2,8 @@
 
 One seed: the interval is Wilson's for a share of n patterns (J. Am. Stat. Assoc. 22 (1927) 209), which knows the test
 set's chance but not the training's. Several seeds: Student's interval of the mean over seeds, which knows both.
+
+Where a training was measured on the randomised sets, a second table takes its gap apart (see `gaps`).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,14 @@ from scipy import stats
 from xrdcommon.files import read_json, write_bytes, write_json
 from xrdcommon.json_values import json_ready
 
-from xrdtrain.experiments.experiment import Arm, Experiment
+from xrdtrain.experiments.experiment import FRESH, Arm, Experiment
+from xrdtrain.experiments.gaps import GapRow, gap_lines, gap_rows
 from xrdtrain.experiments.plan import TaskPlan
+from xrdtrain.report.page import LAST_EPOCHS
 
 LEVEL = 0.95
 """Of the intervals."""
+_NONE = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,13 @@ class Row:
         low: lower end of its interval.
         high: upper end.
         top5: mean over the seeds.
-        top10: mean over the seeds, NaN where it was not measured.
-        fresh_top1: on fresh synthetic patterns, or those trained on; mean over the seeds.
+        top10: mean over the seeds.
+        per_group: top-1 of every space group with the same weight, mean over the seeds; NaN of measured patterns.
+        fresh_top1: on the data trained on (synthetic patterns before they are used, or the fixed set), the mean of the
+            last ten epochs as the paper gives it; mean over the seeds.
         samples: trained on.
         published: top-1 of the paper, NaN where it gives none.
+        published_fresh: of the paper, what `fresh_top1` is here.
 
     """
 
@@ -60,9 +68,11 @@ class Row:
     high: float
     top5: float
     top10: float
+    per_group: float
     fresh_top1: float
     samples: int
     published: float
+    published_fresh: float
 
 
 def interval(shares: Sequence[float], n: int) -> tuple[float, float]:
@@ -84,13 +94,13 @@ def rows(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[Row]:
         trainings = [task for task in plan.tasks if task.arm == arm.name and task.after is None]
         runs = [(folder / task.makes).parent for task in trainings if (folder / task.makes).is_file()]
         results = [read_json(run / "evaluation.json") for run in runs]
-        curves = [_last_epoch(run / "metrics.jsonl") for run in runs]
+        curves = [_epochs(run / "metrics.jsonl") for run in runs]
         for test in trainings[0].tests:
             parts = [measures[test] for measures in results if test in measures]
             if parts:
-                found.append(_row(experiment, arm, test, parts, curves, "topK"))
+                found.append(_row(experiment, arm, test, parts, curves, measured=False))
         for test, parts in _measured(runs).items():
-            found.append(_row(experiment, arm, test, parts, curves, "topK_all"))
+            found.append(_row(experiment, arm, test, parts, curves, measured=True))
     return found
 
 
@@ -108,8 +118,9 @@ def _row(
     arm: Arm,
     test: str,
     parts: list[dict[str, Any]],
-    curves: list[dict[str, Any]],
-    key: str,
+    curves: list[list[dict[str, Any]]],
+    *,
+    measured: bool,
 ) -> Row:
     """Return the line of an arm and a test set.
 
@@ -118,14 +129,15 @@ def _row(
         arm: whose trainings were measured.
         test: name of the set.
         parts: measures of each training.
-        curves: last epochs of the trainings.
-        key: name of the top-K measures.
+        curves: epochs of each training.
+        measured: the set is of measured patterns, of which those of other groups count as wrong.
 
     """
     outside = int(parts[0]["n_outside_classes"])
-    n = int(parts[0]["n"]) - (0 if key.endswith("_all") else outside)
-    tops = {k: [_number(part.get(key.replace("K", str(k)))) for part in parts] for k in (1, 5, 10)}
+    n = int(parts[0]["n"]) - (0 if measured else outside)
+    tops = {k: [_number(part[f"top{k}_all"]) if measured else _top(part, k) for part in parts] for k in (1, 5, 10)}
     low, high = interval(tops[1], n)
+    figures = experiment.published.get(arm.name, {})
     return Row(
         arm=arm.name,
         label=arm.label or arm.name,
@@ -138,10 +150,29 @@ def _row(
         high=high,
         top5=float(np.mean(tops[5])),
         top10=float(np.mean(tops[10])),
-        fresh_top1=float(np.mean([curve.get("top1", math.nan) for curve in curves])),
-        samples=max(int(curve.get("samples", 0)) for curve in curves),
-        published=experiment.published.get(arm.name, math.nan) / 100.0,
+        per_group=math.nan if measured else float(np.mean([_per_group(part) for part in parts])),
+        fresh_top1=float(np.mean([_mean_top1(epochs) for epochs in curves])),
+        samples=max(int(epochs[-1]["samples"]) if epochs else 0 for epochs in curves),
+        published=figures.get(test, math.nan) / 100.0,
+        published_fresh=figures.get(FRESH, math.nan) / 100.0,
     )
+
+
+def _top(measures: dict[str, Any], k: int) -> float:
+    """Return the share of patterns whose group is among the first k; among all of them where there are fewer."""
+    shares = [_number(share) for share in measures["top_k"]]
+    return shares[min(k, len(shares)) - 1]
+
+
+def _per_group(measures: dict[str, Any]) -> float:
+    """Return the mean over the space groups that are classes and occur of the share of each that is right."""
+    shares = [_number(group["top1"]) for group in measures["per_group"].values() if group["is_class"] and group["n"]]
+    return float(np.mean(shares)) if shares else math.nan
+
+
+def _mean_top1(epochs: list[dict[str, Any]]) -> float:
+    """Return the accuracy on the data trained on, mean of the last epochs."""
+    return float(np.mean([_number(epoch["top1"]) for epoch in epochs[-LAST_EPOCHS:]])) if epochs else math.nan
 
 
 def curve(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[dict[str, Any]]:
@@ -149,10 +180,9 @@ def curve(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[dict[str
     points = []
     for task in plan.tasks:
         metrics = (folder / task.makes).with_name("metrics.jsonl")
-        if task.arm is None or task.after is not None or not metrics.is_file():
+        if task.arm is None or task.after is not None:
             continue
-        for line in metrics.read_text().splitlines():
-            epoch = json.loads(line)
+        for epoch in _epochs(metrics):
             for test, values in epoch["tests"].items():
                 points.append(
                     {
@@ -168,41 +198,66 @@ def curve(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[dict[str
     return points
 
 
-def write_outcome(experiment: Experiment, plan: TaskPlan, folder: Path) -> list[Row]:
-    """Write table.md, table.csv, table.json and curve.csv; return the rows."""
+def write_outcome(experiment: Experiment, plan: TaskPlan, folder: Path) -> tuple[list[Row], list[str]]:
+    """Write table.md, table.csv, table.json, curve.csv, and gap.csv where a gap is taken apart.
+
+    Returns:
+        rows: of the table.
+        lines: of table.md.
+
+    """
     found = rows(experiment, plan, folder)
+    gaps, notes = gap_rows(plan, folder)
+    lines = [*table_lines(experiment, found), *gap_lines(gaps, notes)]
     write_json(folder / "table.json", json_ready([asdict(row) for row in found]))
     write_bytes(folder / "table.csv", _csv([asdict(row) for row in found], list(Row.__slots__)).encode())
-    write_bytes(folder / "table.md", ("\n".join(table_lines(experiment, found)) + "\n").encode())
+    write_bytes(folder / "table.md", ("\n".join(lines) + "\n").encode())
     names = ["arm", "seed", "samples", "test", "top1", "top5", "fresh_top1"]
     write_bytes(folder / "curve.csv", _csv(curve(experiment, plan, folder), names).encode())
-    return found
+    if gaps:
+        names = [field.name for field in fields(GapRow)]
+        write_bytes(folder / "gap.csv", _csv([asdict(row) for row in gaps], names).encode())
+    return found, lines
 
 
 def table_lines(experiment: Experiment, found: list[Row]) -> list[str]:
-    """Return the table as lines of Markdown."""
+    """Return the table as lines of Markdown, without columns of the paper where it gives no figures."""
     lines = [f"# {experiment.title}", ""]
     if not found:
         return [*lines, "No training is done yet."]
-    lines += [
-        "| arm | test set | n | top-1 % | 95 % interval | top-5 % | top-10 % | fresh % | samples | seeds | paper % |"
+    columns: list[tuple[str, list[str]]] = [
+        ("arm", [row.label for row in found]),
+        ("test set", [row.test for row in found]),
+        ("n", [f"{row.n:,}" for row in found]),
+        ("top-1 %", [_percent(row.top1) for row in found]),
+        ("paper %", [_percent(row.published) for row in found]),
+        ("95 % interval", [f"{_percent(row.low)} to {_percent(row.high)}" for row in found]),
+        ("top-5 %", [_percent(row.top5) for row in found]),
+        ("top-10 %", [_percent(row.top10) for row in found]),
+        ("per group %", [_percent(row.per_group) for row in found]),
+        ("fresh %", [_percent(row.fresh_top1) for row in found]),
+        ("paper, fresh %", [_percent(row.published_fresh) for row in found]),
+        ("samples", [f"{row.samples:,}" for row in found]),
+        ("seeds", [str(row.seeds) for row in found]),
     ]
-    lines += ["|---|---|---|---|---|---|---|---|---|---|---|"]
-    for row in found:
-        limits = f"{_percent(row.low)} to {_percent(row.high)}"
-        tops = f"{_percent(row.top5)} | {_percent(row.top10)} | {_percent(row.fresh_top1)}"
-        lines.append(
-            f"| {row.label} | {row.test} | {row.n:,} | {_percent(row.top1)} | {limits} | {tops} | {row.samples:,} "
-            f"| {row.seeds} | {_percent(row.published)} |"
-        )
-    return lines
+    columns = [item for item in columns if not (item[0].startswith("paper") and set(item[1]) == {_NONE})]
+    lines.append(f"| {' | '.join(name for name, _ in columns)} |")
+    lines.append("|---" * len(columns) + "|")
+    lines += [f"| {' | '.join(cells)} |" for cells in zip(*(cells for _, cells in columns), strict=True)]
+    return [*lines, "", *_LEGEND]
 
 
-def _last_epoch(path: Path) -> dict[str, Any]:
-    """Return the last line of a run's metrics."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    last: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-    return last
+_LEGEND = (
+    "n: patterns whose space group the network knows (of measured patterns all: other groups count as wrong).",
+    "per group: every space group with the same weight. fresh: on the data trained on (synthetic patterns before they",
+    "are used, or the real ones), mean of the last ten epochs. Intervals: of the test set's chance; with several seeds",
+    "of the trainings' chance too.",
+)
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's metrics."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def _csv(items: list[dict[str, Any]], names: list[str]) -> str:
@@ -221,4 +276,4 @@ def _number(value: Any) -> float:
 
 def _percent(share: float) -> str:
     """Write a share in percent."""
-    return "-" if not math.isfinite(share) else f"{100 * share:.1f}"
+    return f"{100 * share:.1f}" if math.isfinite(share) else _NONE

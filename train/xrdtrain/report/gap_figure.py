@@ -10,7 +10,7 @@ the set with both drawn anew is the rest: the occupation of Wyckoff positions, e
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,7 +63,12 @@ def published() -> dict[str, dict[str, float]]:
         return {row.pop("part"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)}
 
 
-def part_names(names: Mapping[str, Evaluation]) -> list[str]:
+def paper_part(part: str) -> str:
+    """Return which of the paper's two parts (see `published`) a part of one's own crystals is beside."""
+    return "statistics" if part in STATISTICS_PART else "test"
+
+
+def part_names(names: Collection[str]) -> list[str]:
     """Return what stands before the variant in the names of sets of which all four variants are there."""
     found = []
     for name in names:
@@ -131,7 +136,7 @@ def gap_figures(
 
 def _figure(gap: Gap, run: str, anchor: str) -> Figure:
     """Draw the gains of one part beside the paper's."""
-    paper = published()["statistics" if gap.part in STATISTICS_PART else "test"]
+    paper = published()[paper_part(gap.part)]
     n = len(PARTS)
     values = np.array([gap.gain[name] for name in PARTS])
     errors = np.array([gap.error[name] for name in PARTS])
