@@ -23,7 +23,7 @@ TESTS ?=
 MINUTES ?= 10
 SEED ?= 1
 
-.PHONY: help install dev demo test test-gen test-others fast soak lint format docs bench clean
+.PHONY: help install dev demo test test-first test-second fast soak lint format docs bench clean
 
 help:
 	@echo "make demo    install, then the main job end to end on embedded data, with a report (about 9 minutes on 2 cores)"
@@ -57,19 +57,21 @@ install: $(VENV)/.installed
 dev: $(VENV)/.installed-dev
 	@echo "done: source $(BIN)/activate"
 
-# All tests: those of the generator beside the others, which takes as long as the longer half on two cores.
+# All tests, in two parts side by side that take about as long on two cores.
+FIRST := tests/gen tests/end_to_end/studies
+
 test: $(VENV)/.installed-dev
 ifeq ($(strip $(TESTS)),)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-gen test-others
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-first test-second
 else
 	$(BIN)/python -m pytest $(TESTS)
 endif
 
-test-gen:
-	$(BIN)/python -m pytest -p no:cacheprovider tests/gen
+test-first:
+	$(BIN)/python -m pytest -p no:cacheprovider $(FIRST)
 
-test-others:
-	$(BIN)/python -m pytest -p no:cacheprovider tests --ignore=tests/gen
+test-second:
+	$(BIN)/python -m pytest -p no:cacheprovider tests $(addprefix --ignore=,$(FIRST))
 
 fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow and not end_to_end" -n auto --dist worksteal $(TESTS)
