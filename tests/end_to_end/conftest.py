@@ -21,6 +21,8 @@ from xrdcommon import commands
 from xrdgen.crystals.cif import cif_text
 from xrdgen.structures.table import crystal_of, read_table
 
+from tests.end_to_end.support.small_study import GROUPS, OF_EACH, write_some
+
 APPS = {"xrdgen": xrdgen.cli.app, "xrdtrain": xrdtrain.cli.app}
 TABLE = "embedded:amcsd"
 ORDERED_GROUPS = (14, 62, 166, 225)
@@ -140,3 +142,11 @@ def sources(cif_texts: Sequence[str], tmp_path_factory: pytest.TempPathFactory) 
         for number, text in enumerate(cif_texts[half:]):
             stream.writestr(f"more/{number:02d}.cif", text)
     return folder, archive
+
+
+@pytest.fixture(scope="session")
+def structures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many small real structures of each of four space groups, for studies."""
+    return write_some(
+        tmp_path_factory.mktemp("structures") / "small structures.parquet", dict.fromkeys(GROUPS, OF_EACH)
+    )

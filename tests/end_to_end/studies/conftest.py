@@ -1,35 +1,14 @@
-"""Real structures for small studies, and the command that carries these out."""
+"""The command that carries small studies out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from xrdgen.structures.table import read_table, write_table
 
 from tests.end_to_end.support.small_study import Carry, SmallStudy, small
-
-GROUPS = (14, 62, 166, 225)
-EACH = 45
-
-
-def write_some(path: Path, numbers: Mapping[int, int]) -> Path:
-    """Write so many small real structures of each space group."""
-    table = read_table("embedded:amcsd")
-    fitting = table[(table["n_atoms"] <= 60) & ~table["over_occupancy"]]
-    chosen = [fitting[fitting["space_group"] == group].sample(n, random_state=1) for group, n in numbers.items()]
-    write_table(path, pd.concat(chosen, ignore_index=True))
-    return path
-
-
-@pytest.fixture(scope="session")
-def structures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As many structures of each of four space groups."""
-    return write_some(tmp_path_factory.mktemp("structures") / "small structures.parquet", dict.fromkeys(GROUPS, EACH))
 
 
 @pytest.fixture

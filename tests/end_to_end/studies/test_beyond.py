@@ -14,8 +14,7 @@ from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdgen.structures.table import read_table
 from xrdtrain.models.presets import HEADS
 
-from tests.end_to_end.studies.conftest import GROUPS
-from tests.end_to_end.support.small_study import SHORT_GRID, Carry, with_arms
+from tests.end_to_end.support.small_study import GROUPS, SHORT_GRID, Carry, with_arms
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 
-from tests.end_to_end.studies.conftest import GROUPS, write_some
-from tests.end_to_end.support.small_study import SHORT_GRID, Carry, with_arms
+from tests.end_to_end.support.small_study import GROUPS, SHORT_GRID, Carry, with_arms, write_some
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 

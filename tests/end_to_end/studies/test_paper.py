@@ -10,8 +10,7 @@ import pytest
 from xrdcommon.fixed_sets.fixed_set import FixedSet
 from xrdgen.structures.table import read_table
 
-from tests.end_to_end.studies.conftest import EACH, GROUPS, write_some
-from tests.end_to_end.support.small_study import SHORT_GRID, Carry, with_arms
+from tests.end_to_end.support.small_study import GROUPS, OF_EACH, SHORT_GRID, Carry, with_arms, write_some
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow]
 
@@ -31,7 +30,7 @@ def test_direct_training_with_a_random_split(carry_out: Carry) -> None:
     assert (config["model"], config["dropout"], config["classes"]) == ("park-medium", True, list(GROUPS))
     assert (config["recipe"]["batch"], config["learning_rate"]) == (870, 1e-3)
     train, test = FixedSet.open(study.folder / "train.zarr"), FixedSet.open(study.folder / "test.zarr")
-    assert (len(train), len(test)) == (2 * (len(GROUPS) * EACH - 52), 52)
+    assert (len(train), len(test)) == (2 * (len(GROUPS) * OF_EACH - 52), 52)
     pairs = train.samples.reshape(-1, 2)
     assert (pairs["volume"][:, 0] == pairs["volume"][:, 1]).all()
     assert (pairs["crystallite_size"][:, 0] != pairs["crystallite_size"][:, 1]).all()

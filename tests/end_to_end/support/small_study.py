@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from xrdgen.structures.table import read_table, write_table
 
 GRID = "--two-theta-min 10 --two-theta-max 50 --step 0.05"
 """Long enough for the park networks."""
 SHORT_GRID = "--two-theta-min 10 --two-theta-max 30 --step 0.05"
 BATCH = 32
+GROUPS = (14, 62, 166, 225)
+OF_EACH = 45
+"""Structures of each group in the fixture `structures`."""
 
 Carry = Callable[..., "SmallStudy"]
 
@@ -75,6 +80,15 @@ class SmallStudy:
         with np.load(self.folder / "runs" / run / "evaluation" / "synthetic.npz") as archive:
             records: NDArray[Any] = archive["samples"]
         return records
+
+
+def write_some(path: Path, numbers: Mapping[int, int]) -> Path:
+    """Write so many small real structures of each space group."""
+    table = read_table("embedded:amcsd")
+    fitting = table[(table["n_atoms"] <= 60) & ~table["over_occupancy"]]
+    chosen = [fitting[fitting["space_group"] == group].sample(n, random_state=1) for group, n in numbers.items()]
+    write_table(path, pd.concat(chosen, ignore_index=True))
+    return path
 
 
 def with_arms(name: str, arms: Sequence[str], folder: Path) -> Path:
