@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
@@ -14,7 +16,7 @@ from typing import Any
 from xrdcommon import console
 from xrdcommon.errors import InputError, Interrupted
 
-from xrdtrain.experiments.experiment import SUFFIX, Experiment, load, shipped
+from xrdtrain.experiments.experiment import Experiment, load, shipped
 from xrdtrain.experiments.outcome import write_outcome
 from xrdtrain.experiments.plan import TaskPlan, plan
 from xrdtrain.experiments.runner import TaskResults, run_study
@@ -156,13 +158,14 @@ def _submit(
     """
     if shutil.which("sbatch") is None:
         raise InputError("--submit: no sbatch on this machine; run it where SLURM's commands are, or without --submit")
-    place = str(Path(name).absolute()) if name.endswith(SUFFIX) else name
+    place = name if name in shipped() else str(Path(name).absolute())
     script = Path(str(resources.files(__package__))) / "study.sbatch"
     command = ["sbatch", *shlex.split(sbatch_options), str(script), place, "--out", str(folder.absolute())]
     command += [f"--scale={scale}", f"--workers={workers}"]
     command += [] if seeds is None else [f"--seeds={seeds}"]
     command += [f"--set={key}={value}" for key, value in changes.items()]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {"XRD_VENV": sys.prefix, **os.environ}  # the job runs what this is, wherever it is installed
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise InputError(f"sbatch refused: {' '.join(answer.stderr.split())}")
     return answer.stdout.strip()
