@@ -54,7 +54,7 @@ def test_the_network_is_that_of_the_run_with_its_options(begun: tuple[Path, Path
     # how it is trained is the model's own recipe, and what is asked for now
     assert here.config.recipe["label_smoothing"] == 0.0
     assert "begins with the weights of" in "\n".join(describe(request(data, tmp_path / "dry", init_from=run)))
-    with pytest.raises(InputError, match="both must be the same"):
+    with pytest.raises(InputError, match=r"peaks 8 there, 16 here.*leave --model and options"):
         fit(request(data, tmp_path / "other", init_from=run, options=("peaks=16",)))
 
 
@@ -75,10 +75,12 @@ def test_the_network_is_that_of_a_file(begun: tuple[Path, Path], tmp_path: Path,
 
 def test_what_does_not_fit_is_said(begun: tuple[Path, Path], tmp_path: Path, make_fixed_set: Any) -> None:
     data, run = begun
-    with pytest.raises(InputError, match=r"peaks 8 there, 0 here.* both must be the same: leave --model out"):
+    with pytest.raises(InputError, match=r"peaks 8 there, 0 here.* both must be the same: leave --model and options"):
         fit(request(data, tmp_path / "plain", init_from=run, model="resnet-10-small"))
     narrow = make_fixed_set("narrow.zarr", grid=Grid(5.0, 60.0, 0.1))
-    with pytest.raises(InputError, match=r"5 to 90 .*resnet-10-small .*5 to 60 .*a source that covers its axis"):
+    with pytest.raises(
+        InputError, match=r"5 to 90 .*resnet-10-small .*5 to 60 .*both must be the same: train on patterns of its axis"
+    ):
         fit(request(narrow, tmp_path / "narrow", init_from=run))
     text = (run / "config.json").read_text().replace('"resnet-10-small"', '"resnet-9-tiny"')
     (run / "config.json").write_text(text)

@@ -187,10 +187,14 @@ def initialise(model: Network, spec: NetworkSpec, other: str, config: RunConfig)
     run = load_run(other, torch.device("cpu"))
     if run.spec.architecture != spec.architecture or run.spec.input != spec.input:
         options = _options_apart(run.spec, spec)
+        remedy = (
+            "train on patterns of its axis and wavelength"
+            if run.spec.input.measurement != spec.input.measurement
+            else "leave --model and options of the network out to take its network"
+        )
         raise InputError(
             f"--init-from {other}: model {run.config.model} ({run.spec.input}), but this run is {config.model} "
-            f"({spec.input}{f'; {options}' if options else ''}); both must be the same: leave --model out to take its "
-            "network, and take a source that covers its axis"
+            f"({spec.input}{f'; {options}' if options else ''}); both must be the same: {remedy}"
         )
     weights = run.model.state_dict()
     if run.spec.classes != spec.classes:
