@@ -76,6 +76,19 @@ def test_the_list_of_studies_names_all(call: Any) -> None:
     assert "did you mean synthetic-uniform" in call("xrdtrain", "study", "synthetic-unifrom").err
 
 
+@pytest.mark.parametrize("name", shipped())
+def test_a_study_says_what_it_is_and_what_can_be_set(call: Any, name: str) -> None:
+    done = call("xrdtrain", "study", name, "--list")
+    experiment = load(name)
+    assert (done.code, done.err) == (0, "")
+    assert experiment.about.strip() in done.out
+    for value in (*experiment.values, *experiment.scaled):
+        assert f"\n  {value} = " in done.out
+    for arm in experiment.arm:
+        (line,) = [line for line in done.out.splitlines() if line.split()[:1] == [arm.name] and ";" in line]
+        assert line.endswith(f"tested on {', '.join(arm.test_names)}")
+
+
 @pytest.mark.parametrize("command", ["xrdgen", "xrdtrain"])
 def test_version_and_completion(call: Any, command: str) -> None:
     assert call(command, "--version").out == f"{command} {version('xrdstream')}\n"

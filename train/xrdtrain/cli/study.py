@@ -22,7 +22,9 @@ def study(
         int | None, typer.Option(help="Train every arm with so many of its seeds; default all.", show_default=False)
     ] = None,
     workers: Annotated[int, typer.Option(help="Producer processes beside a training.")] = 1,
-    show: Annotated[bool, typer.Option("--list", help="Name the shipped experiments.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", help="Name the shipped experiments, or say what NAME is, its values and arms.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands instead of running them.")] = False,
     submit: Annotated[
         bool, typer.Option("--submit", help="Submit the study as a SLURM job, which queues itself again.")
@@ -40,6 +42,7 @@ def study(
     \b
     Examples:
       xrdtrain study --list
+      xrdtrain study s4 --list
       xrdtrain study first-study --scale 0.01
       xrdtrain study synthetic --set structures=icsd.parquet --workers 64 --out /scratch/me/study
       xrdtrain study mine.toml --dry-run
@@ -47,10 +50,10 @@ def study(
     from xrdcommon import console
     from xrdcommon.errors import InputError
 
-    from xrdtrain.experiments.commands import carry_out, list_lines, parse_changes
+    from xrdtrain.experiments.commands import carry_out, description_lines, list_lines, parse_changes
 
     if show:
-        for line in list_lines():
+        for line in list_lines() if name is None else description_lines(name):
             console.emit(line)
         return
     if name is None:

@@ -23,6 +23,8 @@ from xrdtrain.experiments.runner import TaskResults, run_study
 from xrdtrain.report.comparison import MOST, write_comparison
 from xrdtrain.report.page import write_report
 
+EMPTY = '""'
+
 
 def parse_changes(changes: Sequence[str]) -> dict[str, str]:
     """Read NAME=VALUE; values that name something on this disk become absolute, for the study runs in its folder.
@@ -48,6 +50,28 @@ def list_lines() -> list[str]:
     for name in shipped():
         experiment = load(name)
         lines.append(f"{name:<28} {experiment.title}{f'  [paper: {experiment.paper}]' if experiment.paper else ''}")
+    return lines
+
+
+def description_lines(name: str) -> list[str]:
+    """Return what an experiment is, what can be set and what it trains.
+
+    Raises:
+        MissingFileError, InputError, FormatError: see `load`.
+
+    """
+    experiment = load(name)
+    lines = [f"{experiment.title}{f'  [paper: {experiment.paper}]' if experiment.paper else ''}", ""]
+    lines += [*experiment.about.strip().splitlines(), "", "values, changed with --set NAME=VALUE:"]
+    lines += [f"  {key} = {value or EMPTY}" for key, value in experiment.values.items()]
+    lines += [
+        f"  {key} = {item.value}, times --scale, at least {item.least}" for key, item in experiment.scaled.items()
+    ]
+    lines += ["", "arms:"]
+    for arm in experiment.arm:
+        seeds = f"{len(arm.seeds)} seeds" if len(arm.seeds) > 1 else "1 seed"
+        tests = ", ".join(arm.test_names)
+        lines.append(f"  {arm.name:<18} {arm.label or arm.name}; {seeds}; tested on {tests}")
     return lines
 
 
