@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from xrdcommon.errors import FormatError, InputError, MissingFileError
+from xrdgen.diffraction.imperfections import EFFECTS, Imperfections, parse_effects
 from xrdtrain.experiments.commands import list_lines, parse_changes
 from xrdtrain.experiments.experiment import load, parse, shipped
 from xrdtrain.experiments.outcome import interval
@@ -100,6 +102,30 @@ def test_every_option_of_training_has_an_arm_that_changes_its_network_or_recipe(
         preset = get_preset(experiment.values[place])
         assert with_options(preset, (option,)) != preset
     assert {arm.produce for arm in experiment.arm} == {experiment.arm[0].produce}
+
+
+def test_every_arm_of_the_imperfections_leaves_out_what_it_says() -> None:
+    """One effect each, by what the producer makes of its options; all effects of `measured` but size and shape."""
+    arms = {arm.name: shlex.split((arm.produce or "").replace("{grid?}", "")) for arm in load("measured-study").arm}
+    presets = {name: words[words.index("--preset") + 1] for name, words in arms.items()}
+    whole = dict.fromkeys(("pure", "s4", "s4-impurity", "measured"))
+    assert [presets[name] for name in whole] == list(whole)
+    full, left_out = Imperfections.preset("measured"), set()
+    for name, words in arms.items():
+        if name in whole:
+            assert "--effects" not in words
+            continue
+        assert presets[name] == "measured"
+        given = words[words.index("--effects") + 1]
+        made = parse_effects(given, full)
+        changed = {field.name for field in fields(full) if getattr(made, field.name) != getattr(full, field.name)}
+        effects = {word.removeprefix("no-") for word in given.split(",")}
+        assert changed
+        assert changed <= {parameter for effect in effects for parameter in EFFECTS[effect]}
+        assert all(changed & set(EFFECTS[effect]) for effect in effects)
+        assert not left_out & effects
+        left_out |= effects
+    assert left_out == EFFECTS.keys() - {"size", "peak-shape"}
 
 
 def test_lengths_of_the_trainings_are_those_of_the_paper() -> None:
