@@ -58,7 +58,7 @@ dev: $(VENV)/.installed-dev
 	@echo "done: source $(BIN)/activate"
 
 # All tests, in two parts side by side that take about as long on two cores.
-FIRST := tests/gen tests/end_to_end/studies
+FIRST := tests/gen $(addprefix tests/end_to_end/studies/,test_beyond.py test_gap.py)
 
 test: $(VENV)/.installed-dev
 ifeq ($(strip $(TESTS)),)
