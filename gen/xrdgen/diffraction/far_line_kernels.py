@@ -20,6 +20,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdgen.diffraction.effects.emission_kernels import Emitted
 from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.effects.shifts_kernels import largest_shift
 from xrdgen.diffraction.effects.widths_kernels import line_shapes, scherrer_at_zero
@@ -48,14 +49,13 @@ Singles = NDArray[np.float32]
 
 
 @kernel
-def nearest_far(instrument: Instrument, parameters: PatternParameters, wavelengths: Reals, n_wavelengths: int) -> float:
+def nearest_far(instrument: Instrument, parameters: PatternParameters, emitted: Emitted) -> float:
     """Return the s^2 (1/Å^2) from which all lines of a reflection are far ones; infinite where none is.
 
     Args:
         instrument: see `Instrument`.
         parameters: of the pattern.
-        wavelengths: (E,) Å.
-        n_wavelengths: how many there are.
+        emitted: its lines.
 
     """
     edge = instrument.two_theta_max
@@ -64,11 +64,8 @@ def nearest_far(instrument: Instrument, parameters: PatternParameters, wavelengt
     edge += max(FAR, FAR_STEPS * instrument.step) + largest_shift(parameters)
     if edge >= LAST_TAIL:
         return np.inf
-    shortest = np.inf
-    for e in range(n_wavelengths):
-        shortest = min(shortest, wavelengths[e])
-    sine = math.sin(math.radians(0.5 * edge)) / shortest
-    return sine * sine
+    sine = math.sin(math.radians(0.5 * edge)) / float(emitted.wavelength.min())
+    return float(sine * sine)
 
 
 # fast: products and sums; tables are finite
@@ -148,10 +145,7 @@ def fill_tables(
 def far_lines(
     s_squared: Reals,
     intensity: Reals,
-    wavelengths: Reals,
-    shares: Reals,
-    ends: Reals,
-    n_wavelengths: int,
+    emitted: Emitted,
     instrument: Instrument,
     parameters: PatternParameters,
 ) -> tuple[Reals, Singles]:
@@ -160,15 +154,12 @@ def far_lines(
     Args:
         s_squared: (R,) 1/Å^2, none below `nearest_far`.
         intensity: (R,) multiplicity |F|^2 and what else does not depend on the wavelength.
-        wavelengths: (E,) Å.
-        shares: (E,) intensities of the emission lines.
-        ends: (E, 2) smallest and largest sin^2(theta) that reach the grid.
-        n_wavelengths: how many there are.
+        emitted: the emission lines, with their ends.
         instrument: see `Instrument`.
         parameters: of the pattern.
 
     """
-    n = s_squared.size
+    n, n_wavelengths = s_squared.size, emitted.wavelength.size
     centre, strength = np.empty(n * n_wavelengths), np.zeros(n * n_wavelengths, np.float32)
     if n == 0:
         return centre, strength
@@ -176,14 +167,15 @@ def far_lines(
     table = np.empty((2, SAMPLES))
     for e in range(n_wavelengths):
         own = slice(e * n, (e + 1) * n)
-        squared = wavelengths[e] * wavelengths[e]
+        wavelength, end = emitted.wavelength[e], emitted.ends[e, 1]
+        squared = wavelength * wavelength
         first = squared * nearest
-        if first >= ends[e, 1]:
+        if first >= end:
             # none of this emission line reaches the grid
             centre[own] = 0.0
             continue
-        last = max(min(squared * farthest, ends[e, 1]), first * (1.0 + 1e-9))
-        scherrer = scherrer_at_zero(parameters.crystallite_size, wavelengths[e], instrument.scherrer_constant)
-        fill_tables(np.linspace(first, last, SAMPLES), shares[e], scherrer, instrument, parameters, table)
+        last = max(min(squared * farthest, end), first * (1.0 + 1e-9))
+        scherrer = scherrer_at_zero(parameters.crystallite_size, wavelength, instrument.scherrer_constant)
+        fill_tables(np.linspace(first, last, SAMPLES), emitted.weight[e], scherrer, instrument, parameters, table)
         look_up(s_squared, intensity, squared, first, last, table, centre[own], strength[own])
     return centre, strength

@@ -126,6 +126,18 @@ def plan_windows(height: Reals, lines: ShapedLines, unit: float, error: float, p
         plan.strength[i] *= np.float32(HEIGHT_OF_EQUAL_AREA)
 
 
+@inline_kernel
+def seen_part(end: float) -> float:
+    """Return how much of a window is drawn: the sixth power has nothing to see beyond; half-width in steps."""
+    return _SEEN_WEAK if end <= RATIO * _WEAK else _SEEN_STRONG
+
+
+@inline_kernel
+def level_of(spacing: np.float32) -> np.int32:
+    """Return the level of a spacing in grid steps, 1, RATIO or RATIO^2."""
+    return np.int32(1 if spacing > 1.0 else 0) + np.int32(1 if spacing > RATIO else 0)
+
+
 # fast: choices between finite numbers
 @fast_kernel
 def plan_routes(lines: ShapedLines, error: float, last: float, top: int, plan: Plan) -> None:
@@ -167,15 +179,15 @@ def plan_routes(lines: ShapedLines, error: float, last: float, top: int, plan: P
         b = window[i]
         n = (one if b > narrow else zero) + (one if b * _FALLS[1] > narrow else zero)
         n += (one if b * _FALLS[2] > narrow else zero) + (one if b * _FALLS[3] > narrow else zero)
-        level = (one if spacing[i] > one else zero) + (one if spacing[i] > four else zero)
+        level = np.float32(level_of(spacing[i]))
         windows[i] = min(n, most - level - one)
     outside, reach = np.empty(n_lines, np.float32), np.empty(n_lines, np.float32)
     for i in range(n_lines):
         centre = np.float32(lines.centre[i])
         outside[i] = max(-centre, centre - end)
     for i in range(n_lines):
-        ratio = np.float32(_SEEN_WEAK) if window[i] <= np.float32(_WEAK) else np.float32(_SEEN_STRONG)
-        reach[i] = max(ratio * four * max(window[i], narrow) * spacing[i], half_width[i])
+        b = four * max(window[i], narrow)
+        reach[i] = max(np.float32(seen_part(b)) * b * spacing[i], half_width[i])
     # the first level that has need of its tail
     far_levels = np.ones(n_lines, np.float32)
     for k in range(1, top):
@@ -184,7 +196,7 @@ def plan_routes(lines: ShapedLines, error: float, last: float, top: int, plan: P
             far_levels[i] += one if outside[i] > leave else zero
     levels = np.empty(n_lines, np.float32)
     for i in range(n_lines):
-        level = (one if spacing[i] > one else zero) + (one if spacing[i] > four else zero)
+        level = np.float32(level_of(spacing[i]))
         # the first level that knows only its tail
         seen = level + one + windows[i]
         far = far_levels[i]
@@ -211,8 +223,7 @@ def plan_routes(lines: ShapedLines, error: float, last: float, top: int, plan: P
         end_squared = _SQUARES_OF_ENDS[np.uint32(levels[i])] + squared
         own = plan.strength[i] * abs(squared - usual[i]) > together * end_squared * end_squared
         own_n = np.int32(windows[i])
-        drawn = np.int32(1 if spacing[i] > one else 0) + np.int32(1 if spacing[i] > four else 0)
-        plan.n_windows[i] = -np.int32(8) * drawn - own_n - np.int32(1) if own else own_n
+        plan.n_windows[i] = -np.int32(8) * level_of(spacing[i]) - own_n - np.int32(1) if own else own_n
 
 
 @kernel
@@ -260,12 +271,6 @@ def by_route(route: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
         order[place[route[i]]] = i
         place[route[i]] += 1
     return order, n_drawn
-
-
-@inline_kernel
-def seen_part(end: float) -> float:
-    """Return how much of a window is drawn: the sixth power has nothing to see beyond; half-width in steps."""
-    return _SEEN_WEAK if end <= RATIO * _WEAK else _SEEN_STRONG
 
 
 @kernel

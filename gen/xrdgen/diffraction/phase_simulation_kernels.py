@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrdgen.diffraction.effects.emission import Emission
-from xrdgen.diffraction.effects.emission_kernels import N_EMISSION_LINES, emission_lines
+from xrdgen.diffraction.effects.emission_kernels import emitted_lines
 from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.effects.texture_kernels import texture_weights
 from xrdgen.diffraction.far_line_kernels import far_lines, nearest_far
@@ -96,11 +96,9 @@ def phase_lines(
 
     """
     instrument, groups = optics.instrument, optics.groups
-    wavelengths, shares = np.empty(N_EMISSION_LINES), np.empty(N_EMISSION_LINES)
-    n_wavelengths = emission_lines(parameters, optics.emission, wavelengths, shares)
-    ends = np.empty((N_EMISSION_LINES, 2))
+    emitted = emitted_lines(parameters, optics.emission)
     largest = (optics.form_factors.shape[1] - TABLE_MARGIN) * FORM_FACTOR_STEP
-    nearest, farthest = shaped_limits(instrument, parameters, wavelengths, n_wavelengths, largest, share, ends)
+    nearest, farthest = shaped_limits(instrument, parameters, emitted, largest, share)
     with_texture = textured and parameters.march_r != 1.0
     hkl, multiplicity, s_squared, f_squared = structure_factors(
         cell,
@@ -126,7 +124,7 @@ def phase_lines(
         texture_weights(hkl, metric, space_group, groups, parameters, texture)
         for i in range(n):
             intensity[i] *= texture[i]
-    limit = nearest_far(instrument, parameters, wavelengths, n_wavelengths)
+    limit = nearest_far(instrument, parameters, emitted)
     far_squared, far_intensity = np.empty(n), np.empty(n)
     n_near, n_far = 0, 0
     for i in range(n):
@@ -140,10 +138,8 @@ def phase_lines(
     if parameters.b_iso > 0.0:
         damp(s_squared, parameters.b_iso, intensity)
         damp(far_squared, parameters.b_iso, far_intensity)
-    lines = shaped_lines(s_squared, intensity, wavelengths, shares, ends, n_wavelengths, instrument, parameters)
-    far_centre, far_strength = far_lines(
-        far_squared, far_intensity, wavelengths, shares, ends, n_wavelengths, instrument, parameters
-    )
+    lines = shaped_lines(s_squared, intensity, emitted, instrument, parameters)
+    far_centre, far_strength = far_lines(far_squared, far_intensity, emitted, instrument, parameters)
     return ShapedLines(
         lines.centre,
         lines.area,

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from xrdgen.diffraction.effects.asymmetry import LARGEST_T, MAX_NODES, ONE_NODE
 from xrdgen.diffraction.effects.asymmetry_kernels import asymmetry_nodes
+from xrdgen.diffraction.effects.emission_kernels import Emitted
 from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.effects.shifts_kernels import shift
 from xrdgen.diffraction.effects.widths_kernels import line_shapes, scherrer_at_zero
@@ -265,10 +266,7 @@ def with_asymmetry(
 def shaped_lines(
     s_squared: Reals,
     intensity: Reals,
-    wavelengths: Reals,
-    shares: Reals,
-    ends: Reals,
-    n_wavelengths: int,
+    emitted: Emitted,
     instrument: Instrument,
     parameters: PatternParameters,
 ) -> ShapedLines:
@@ -277,27 +275,25 @@ def shaped_lines(
     Args:
         s_squared: (R,) 1/Å^2.
         intensity: (R,) multiplicity |F|^2 and what else does not depend on the wavelength.
-        wavelengths: (E,) Å.
-        shares: (E,) intensities of the emission lines.
-        ends: (E, 2) smallest and largest sin^2(theta) that reach the grid.
-        n_wavelengths: how many there are.
+        emitted: the emission lines, with their ends.
         instrument: see `Instrument`.
         parameters: of the pattern.
 
     """
-    n = s_squared.size
+    n, n_wavelengths = s_squared.size, emitted.wavelength.size
     floor = FLOOR_STEPS * instrument.step
     lines = empty_shaped_lines(n * n_wavelengths)
     sin_squared = np.empty(n * n_wavelengths)
     for e in range(n_wavelengths):
         own = slice(e * n, (e + 1) * n)
-        scherrer = scherrer_at_zero(parameters.crystallite_size, wavelengths[e], instrument.scherrer_constant)
-        reflect(s_squared, intensity, wavelengths[e], shares[e], ends[e], sin_squared[own], lines.area[own])
+        wavelength = emitted.wavelength[e]
+        scherrer = scherrer_at_zero(parameters.crystallite_size, wavelength, instrument.scherrer_constant)
+        reflect(s_squared, intensity, wavelength, emitted.weight[e], emitted.ends[e], sin_squared[own], lines.area[own])
         line_shapes(sin_squared[own], parameters, scherrer, floor, lines.sharpness[own], lines.lorentzian[own])
     sharpness_of(lines.sharpness, instrument, lines.sharpness)
     line_positions(sin_squared, instrument, lines.centre)
     lorentz_polarisation(sin_squared, lines.area)
-    lines = with_samples(lines, instrument, parameters, wavelengths[0])
+    lines = with_samples(lines, instrument, parameters, emitted.wavelength[0])
     if parameters.axial_divergence > 0.0:
         return with_asymmetry(lines, sin_squared, instrument, parameters)
     shift_lines(sin_squared, instrument, parameters, lines.centre)

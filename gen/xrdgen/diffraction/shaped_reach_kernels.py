@@ -15,6 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from xrdgen.diffraction.effects.emission_kernels import Emitted
 from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.effects.shifts_kernels import largest_shift
 from xrdgen.diffraction.effects.widths_kernels import line_shape, scherrer_at_zero
@@ -85,28 +86,25 @@ def shaped_reach(
 def shaped_limits(
     instrument: Instrument,
     parameters: PatternParameters,
-    wavelengths: Reals,
-    n_wavelengths: int,
+    emitted: Emitted,
     largest_s_squared: float,
     share: float,
-    ends: Reals,
 ) -> tuple[float, float]:
     """Return the smallest and largest 1/d^2 (1/Å^2) of the reflections that a grid sees with any emission line.
 
     Args:
         instrument: see `Instrument`.
         parameters: of the pattern.
-        wavelengths: (E,) Å.
-        n_wavelengths: how many there are.
+        emitted: its lines, whose ends are filled.
         largest_s_squared: 1/Å^2, where the table of form factors ends.
         share: of the crystal in the maximum of the pattern.
-        ends: (E, 2) filled with the smallest and largest sin^2(theta) of each.
 
     """
     nearest, farthest = np.inf, 0.0
     floor = FLOOR_STEPS * instrument.step
-    for e in range(n_wavelengths):
-        wavelength = wavelengths[e]
+    ends = emitted.ends
+    for e in range(emitted.wavelength.size):
+        wavelength = emitted.wavelength[e]
         scherrer = scherrer_at_zero(parameters.crystallite_size, wavelength, instrument.scherrer_constant)
         first, last = shaped_reach(instrument, parameters, scherrer, floor, SHAPED_TAIL / share)
         for end, two_theta in enumerate((first, last)):

@@ -71,8 +71,8 @@ _W = np.ascontiguousarray(_weights(np.arange(RATIO) / RATIO).T)
 
 _FRACTIONS = 128
 _FINE = _weights(np.arange(_FRACTIONS + 1) / _FRACTIONS).ravel()
-_T1, _T2, _T3, _T4, _T5, _T6, _T7 = (np.uint64(t) for t in range(1, TAPS))
 """Weights at places in a cell; linear between them, they are right to 4e-5."""
+_T1, _T2, _T3, _T4, _T5, _T6, _T7 = (np.uint64(t) for t in range(1, TAPS))
 
 _CELLS = 16
 """Cells that are interpolated together."""

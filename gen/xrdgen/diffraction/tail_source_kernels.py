@@ -82,22 +82,38 @@ def add_taps(sources: Singles, weights: Singles, into: Singles) -> None:
         )
 
 
+class SegmentWork(NamedTuple):
+    """Work space for segments of one length, N sources."""
+
+    left: Singles
+    """(2 REACH + 1,) K_k at the first end, as those below."""
+    middle: Singles
+    right: Singles
+    some: Singles
+    """(3, N + 4 REACH), 0 but for 2 REACH ... 2 REACH + N - 1."""
+    taps: Singles
+    """(TOGETHER,)."""
+
+
 @kernel
-def add_segment(
-    own: Singles, left: Singles, middle: Singles, right: Singles, some: Singles, taps: Singles, into: Singles
-) -> None:
-    """Let the sources of a segment (SEGMENT,) act on the nodes around them (_AROUND,).
+def segment_work(length: int) -> SegmentWork:
+    """Return work space for segments of so many sources."""
+    tables = np.empty((3, 2 * REACH + 1), np.float32)
+    some = np.zeros((3, length + 4 * REACH), np.float32)
+    return SegmentWork(tables[0], tables[1], tables[2], some, np.empty(TOGETHER, np.float32))
+
+
+@kernel
+def add_segment(own: Singles, work: SegmentWork, into: Singles) -> None:
+    """Let the sources of a segment (N,) act on the nodes around them (N + 2 REACH,).
 
     Args:
         own: sources.
-        left: (2 REACH + 1,) K_k at its first end.
-        middle: in its middle.
-        right: at its second end.
-        some: (3, _AROUND + 2 REACH) work space, 0 but for 2 REACH ... 2 REACH + SEGMENT - 1.
-        taps: (TOGETHER,) work space.
+        work: with K_k at both ends and in the middle.
         into: added to.
 
     """
+    left, middle, right, some, taps = work.left, work.middle, work.right, work.some, work.taps
     # K_k is symmetric; zeros on both sides, so that all nodes are treated alike
     inside = some[:, 2 * REACH : 2 * REACH + own.size]
     begin = REACH - TOGETHER // 2
@@ -127,45 +143,36 @@ def norm(x: Singles) -> float:
     return math.sqrt(total)
 
 
-class SegmentWork(NamedTuple):
-    """Work space for segments of one length."""
-
-    left: Singles
-    """(2 REACH + 1,) K_k at the first end, as those below."""
-    middle: Singles
-    right: Singles
-    some: Singles
-    """(3, length + 4 REACH) of `add_segment`."""
-    taps: Singles
-    """(TOGETHER,) of `add_segment`."""
-
-
-@kernel
-def segment_work(length: int) -> SegmentWork:
-    """Return work space for segments of so many sources."""
-    tables = np.empty((3, 2 * REACH + 1), np.float32)
-    some = np.zeros((3, length + 4 * REACH), np.float32)
-    return SegmentWork(tables[0], tables[1], tables[2], some, np.empty(TOGETHER, np.float32))
-
-
 @kernel
 def add_if_right(
-    own: Singles, first: int, spacing: float, allowed: float, lines: ShapedLines, work: SegmentWork, into: Singles
+    sources: Singles,
+    begin: int,
+    length: int,
+    spacing: float,
+    allowed: float,
+    lines: ShapedLines,
+    work: SegmentWork,
+    around: Singles,
 ) -> bool:
-    """Let a segment act on the nodes around it if the parabola is right; return whether.
+    """Let a segment act on the nodes around it; return False, and do nothing, where the parabola is wrong.
 
     Args:
-        own: its sources.
-        first: node of the first one.
+        sources: (M,) of a level, see `add_sources`.
+        begin: the first one of the segment.
+        length: of the segment.
         spacing: of the level, grid steps.
         allowed: error of the parabola.
         lines: their gamma^2 along the axis.
         work: see `SegmentWork`.
-        into: added to.
+        around: (M + 2 REACH,) added to.
 
     """
+    own = sources[begin : begin + length]
+    strength = norm(own)
+    if strength == 0.0:
+        return True
     scale = 1.0 / (spacing * spacing)
-    place, quarter = spacing * first, 0.25 * spacing * own.size
+    place, quarter = spacing * (begin - PAD), 0.25 * spacing * length
     low = gamma_squared_at(lines, place) * scale
     half = gamma_squared_at(lines, place + 2.0 * quarter) * scale
     high = gamma_squared_at(lines, place + 4.0 * quarter) * scale
@@ -177,13 +184,33 @@ def add_if_right(
         abs(0.375 * at_low + 0.75 * at_half - 0.125 * at_high - before),
         abs(0.375 * at_high + 0.75 * at_half - 0.125 * at_low - after),
     )
-    if norm(own) * wrong > allowed:
+    if strength * wrong > allowed:
         return False
     fill_table(low, scale, work.left)
     fill_table(half, scale, work.middle)
     fill_table(high, scale, work.right)
-    add_segment(own, work.left, work.middle, work.right, work.some, work.taps, into)
+    add_segment(own, work, around[begin : begin + length + 2 * REACH])
     return True
+
+
+@kernel
+def add_source(
+    amount: float, node: float, end: float, level: Singles, last: int, spacing: float, lines: ShapedLines
+) -> None:
+    """Let one source act on the nodes of its level, as far as `end` nodes from its own.
+
+    Args:
+        amount: A, grid steps squared.
+        node: of the source.
+        end: half-width, or EVERYWHERE.
+        level: work array (W,).
+        last: its last node.
+        spacing: of the level, grid steps.
+        lines: their gamma^2 along the axis.
+
+    """
+    squared = gamma_squared_at(lines, spacing * node)
+    add_window(level, last, node, math.sqrt(squared) / spacing, amount / squared, NODES, end)
 
 
 @kernel
@@ -205,25 +232,14 @@ def add_sources(sources: Singles, level: Singles, last: int, spacing: float, err
     allowed = error * PARABOLA_ERROR
     around = np.zeros(sources.size + 2 * REACH, np.float32)
     for begin in range(0, sources.size, SEGMENT):
-        own = sources[begin : begin + SEGMENT]
-        if norm(own) == 0.0:
-            continue
-        into = around[begin : begin + SEGMENT + 2 * REACH]
-        if add_if_right(own, begin - PAD, spacing, allowed, lines, long_work, into):
+        if add_if_right(sources, begin, SEGMENT, spacing, allowed, lines, long_work, around):
             continue
         for at in range(begin, begin + SEGMENT, SHORT_SEGMENT):
-            own = sources[at : at + SHORT_SEGMENT]
-            if norm(own) == 0.0:
+            if add_if_right(sources, at, SHORT_SEGMENT, spacing, allowed, lines, short_work, around):
                 continue
-            into = around[at : at + SHORT_SEGMENT + 2 * REACH]
-            if add_if_right(own, at - PAD, spacing, allowed, lines, short_work, into):
-                continue
-            for i in range(SHORT_SEGMENT):
-                if own[i] != 0.0:
-                    node = float(at - PAD + i)
-                    squared = gamma_squared_at(lines, spacing * node)
-                    gamma, height = math.sqrt(squared) / spacing, own[i] / squared
-                    add_window(level, last, node, gamma, height, NODES, float(REACH))
+            for k in range(at, at + SHORT_SEGMENT):
+                if sources[k] != 0.0:
+                    add_source(sources[k], float(k - PAD), float(REACH), level, last, spacing, lines)
     first = PAD + REACH - LANES
     wanted = around[first : first + LANES + last + 1]
     for i in range(wanted.size):
@@ -237,6 +253,4 @@ def add_top_sources(
     """Let the sources of the coarsest level act on all its nodes; the first of them is at node `first`."""
     for k in range(sources.size):
         if sources[k] != 0.0:
-            squared = gamma_squared_at(lines, spacing * (first + k))
-            height = sources[k] / squared
-            add_window(level, last, float(first + k), math.sqrt(squared) / spacing, height, NODES, EVERYWHERE)
+            add_source(sources[k], float(first + k), EVERYWHERE, level, last, spacing, lines)

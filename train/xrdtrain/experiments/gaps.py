@@ -89,16 +89,17 @@ def gap_lines(rows: list[GapRow], notes: list[str]) -> list[str]:
         return lines
     lines.append("| training | crystals | n | as they are % | coordinates | lattice | both | rest | fresh % |")
     lines.append("|---|---|---|---|---|---|---|---|---|")
+    paper = published()
     for row in rows:
         gains = (f"{_points(getattr(row, name))} ± {_plain(getattr(row, f'{name}_error'))}" for name in PARTS)
         lines.append(
             f"| {row.training} | {row.part} | {row.n:,} | {_plain(row.reference)} | {' | '.join(gains)} "
             f"| {_plain(row.fresh)} |"
         )
-        paper = published()[paper_part(row.part)]
+        figures = paper[paper_part(row.part)]
         lines.append(
             f"| paper, ResNet-101 on the ICSD | {row.part} | - | - "
-            f"| {' | '.join(_points(paper[name]) for name in PARTS)} | - |"
+            f"| {' | '.join(_points(figures[name]) for name in PARTS)} | - |"
         )
     return [*lines, "", *_LEGEND]
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,17 @@ from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.jit import kernel
 
 N_EMISSION_LINES = 4
+
+
+class Emitted(NamedTuple):
+    """The lines of a pattern's radiation (E,), K-alpha 1 first."""
+
+    wavelength: NDArray[np.float64]
+    """Å."""
+    weight: NDArray[np.float64]
+    """Relative intensity."""
+    ends: NDArray[np.float64]
+    """(E, 2) smallest and largest sin^2(theta) that reach the grid, see `shaped_reach_kernels`."""
 
 
 @kernel
@@ -40,3 +53,11 @@ def emission_lines(
         wavelengths[n], weights[n] = emission.tungsten, parameters.tungsten
         n += 1
     return n
+
+
+@kernel
+def emitted_lines(parameters: PatternParameters, emission: Emission) -> Emitted:
+    """Return the lines of a pattern; their ends are not known yet."""
+    wavelengths, weights = np.empty(N_EMISSION_LINES), np.empty(N_EMISSION_LINES)
+    n = emission_lines(parameters, emission, wavelengths, weights)
+    return Emitted(wavelengths[:n], weights[:n], np.empty((n, 2)))
