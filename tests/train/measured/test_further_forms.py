@@ -123,6 +123,70 @@ def test_radiation_in_other_words(text: str, wavelength: float) -> None:
     assert found.wavelength == pytest.approx(wavelength, abs=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("text", "wavelength"),
+    [
+        ("First Angle=10.00 Step=0.02 Anode=Cu Wavelength Ka1=1.54060 Ka2=1.54439", 1.5406),
+        ("Ka1 1.78897 Ka2 1.79285 ratio 0.5", 1.78897),
+        ("CuKa1 = 1.54056", 1.54056),
+        ("wavelength [nm] 0.15406", 1.5406),
+        ("lambda1.5406", 1.5406),
+        ("# X-ray,Co", 1.78896),
+        ("Fe 1.93604 5 90", 1.93604),
+    ],
+)
+def test_a_digit_of_a_lines_name_is_no_wavelength(text: str, wavelength: float) -> None:
+    radiation = radiation_in(text)
+    assert radiation is not None
+    assert radiation.wavelength == pytest.approx(wavelength, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["Ratio K-Alpha2/K-Alpha1,0.5", "Cu 2.5 g", "x-ray diffraction"])
+def test_ratios_and_weights_are_no_wavelengths(text: str) -> None:
+    assert radiation_in(text) is None
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_table_on_its_side_is_turned(mark: str, lines: TwoColumns, write: Write) -> None:
+    x, y = lines
+    content = mark.join(["2theta", *(f"{a:.2f}" for a in x)]) + "\n" + mark.join(["I", *(f"{b:.2f}" for b in y)]) + "\n"
+    for form in (content, content.replace(f"2theta{mark}", "").replace(f"I{mark}", "")):
+        path = write("a.csv", form)
+        same(path, lines)
+        assert any("on its side" in remark for remark in read_measured(path).remarks)
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("2theta,sample A,sample B", "'sample B'"),
+        ("2theta,I,2theta,I", "'I'"),
+        ("Angle,TimePerStep,Intensity,ESD", ""),
+        ("2theta,Iobs,Icalc,background", ""),
+        ("2theta,d,Intensity,sigma", ""),
+    ],
+)
+def test_further_columns_of_intensities_are_said(head: str, said: str, lines: TwoColumns, write: Write) -> None:
+    x, y = lines
+    values = {"2theta": x, "Angle": x, "d": 1.0 / x, "TimePerStep": np.full(len(x), 10.0)}
+    table = [values.get(name, y + 1.0 + place) for place, name in enumerate(head.split(","))]
+    text = head + "\n" + "".join(",".join(f"{column[i]:.5f}" for column in table) + "\n" for i in range(len(x)))
+    remarks = " ".join(read_measured(write("a.csv", text)).remarks)
+    assert (said in remarks and "--columns" in remarks) if said else "--columns" not in remarks, remarks
+
+
+def test_a_list_of_peaks_is_called_one(write: Write) -> None:
+    peaks = "2theta I\n27.37 13\n31.70 100\n45.45 55\n53.87 2\n56.48 15\n66.23 6\n75.30 11\n"
+    with pytest.raises(FormatError, match="7 uneven angles, a list of peaks"):
+        read_measured(write("a.txt", peaks))
+
+
+def test_waves_of_no_tube_may_be_neutrons(lines: TwoColumns, write: Write) -> None:
+    for wavelength, said in (("1.494", True), ("1.5406", False), ("0.41", False), ("1.3922", False)):
+        pattern = read_measured(write("a.xy", f"# wavelength {wavelength}\n{rows(*lines)}"))
+        assert any("neutrons" in remark for remark in pattern.remarks) == said, wavelength
+
+
 def test_chi_files_name_their_axis(lines: TwoColumns, write: Write) -> None:
     q = 4 * np.pi * np.sin(np.radians(lines[0] / 2)) / 1.5406
     body = rows(q, lines[1], " {x:.7E} {y:.7E}")

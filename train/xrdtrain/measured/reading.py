@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xrdcommon.errors import FormatError, InputError
 
 from xrdtrain.measured import axes
-from xrdtrain.measured.emission import Radiation
+from xrdtrain.measured.emission import Radiation, may_be_neutrons
 from xrdtrain.measured.formats.guard import read_bytes
 from xrdtrain.measured.formats.recognise import read_scan
 from xrdtrain.measured.pattern import Axis, MeasuredPattern, ReadOptions, Scan
@@ -90,6 +90,9 @@ FEW = 10
 """Points on either side of where two scans meet."""
 
 
+MOST_PEAKS, MANY_STEPS = 500, 1.05
+"""Rows, and how uneven they are at least, that make a list of peaks."""
+
 COARSEST = 0.5
 """Degrees 2theta between measured points beyond which lines fall between them."""
 
@@ -109,6 +112,10 @@ def finish(scan: Scan, path: Path, options: ReadOptions, *, coarsest: float = CO
     """
     radiation = scan.radiation or options.radiation
     remarks = scan.remarks + _both(options.radiation, scan.radiation)
+    if radiation is not None and may_be_neutrons(radiation):
+        remarks += (
+            f"{radiation.wavelength:g} Å is no line of an X-ray tube: if these are neutrons, the answer means nothing",
+        )
     if len(scan.x) == 0:
         return MeasuredPattern(
             path, np.empty(0), np.empty(0), scan.intensity, scan.esd, radiation, Axis.TWO_THETA, remarks, on_grid=True
@@ -155,6 +162,10 @@ def _check_step(two_theta: NDArray[np.float64], path: Path, coarsest: float) -> 
     """
     if len(two_theta) > 1:
         step = float(np.median(np.diff(two_theta)))
+        if step > coarsest and len(two_theta) <= MOST_PEAKS and step > MANY_STEPS * float(np.diff(two_theta).min()):
+            raise FormatError(
+                f"{path}: {len(two_theta)} uneven angles, a list of peaks and no pattern; give the measured points"
+            )
         if step > coarsest:
             raise FormatError(f"{path}: steps of {step:g} degrees 2theta lose lines; measure in {coarsest:g} or less")
 

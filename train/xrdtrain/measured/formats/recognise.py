@@ -26,7 +26,7 @@ from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
 SUFFIXES = (
     ".xy", ".xye", ".csv", ".txt", ".dat", ".prn", ".asc", ".xrdml", ".raw", ".brml", ".uxd", ".ras", ".rasx",
     ".gsas", ".gsa", ".gda", ".fxye", ".gs", ".xra", ".chi", ".cif", ".npy", ".npz", ".tsv", ".int",
-    ".xdd", ".xyd",
+    ".xdd", ".xyd", ".udf", ".cpi", ".mdi", ".esg",
 )  # fmt: skip
 """Names by which a folder's patterns are found."""
 

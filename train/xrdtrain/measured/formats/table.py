@@ -120,6 +120,32 @@ def recognise_dialect(lines: list[str]) -> Dialect:
     return max(DIALECTS, key=lambda dialect: (fit(dialect), -DIALECTS.index(dialect)))
 
 
+SIDEWAYS = 50
+"""Numbers in a line that make it a column on its side."""
+
+MOST_SIDEWAYS = 12
+"""Lines of a table that may lie on its side."""
+
+
+def upright(lines: list[str]) -> tuple[list[str], bool]:
+    """Return a table that lies on its side (a row of angles, rows of intensities) with a line for each angle.
+
+    Returns:
+        the lines, and whether they were turned.
+
+    """
+    full = [line for line in lines if line.strip()]
+    if not 2 <= len(full) <= MOST_SIDEWAYS:
+        return lines, False
+    separator = max(("\t", ";", ",", None), key=lambda mark: len(full[-1].split(mark)) if mark else SIDEWAYS // 2)
+    rows = [[cell.strip() for cell in line.split(separator)] for line in full]
+    wide = [row for row in rows if len(row) > SIDEWAYS]
+    if len(wide) < 2 or len({len(row) for row in wide}) > 1:
+        return lines, False
+    above = [line for line, row in zip(full, rows, strict=True) if len(row) <= SIDEWAYS]
+    return above + [(separator or " ").join(cells) for cells in zip(*wide, strict=True)], True
+
+
 def blocks(lines: list[str], dialect: Dialect, path: Path) -> tuple[list[Block], list[str]]:
     """Part lines into blocks of rows with the text above each, and the text below the last.
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,23 @@ from xrdcommon.errors import FormatError
 
 from xrdtrain.measured.formats import words
 from xrdtrain.measured.formats.guard import decode
-from xrdtrain.measured.formats.table import LEAST_SCAN, Block, Dialect, blocks, even, recognise_dialect, scans_of
+from xrdtrain.measured.formats.stepped import read_stepped
+from xrdtrain.measured.formats.table import (
+    LEAST_SCAN,
+    Block,
+    Dialect,
+    blocks,
+    even,
+    recognise_dialect,
+    scans_of,
+    upright,
+)
 from xrdtrain.measured.pattern import Axis, ReadOptions, Scan
 
 LONGEST_NAME = 32
 """Characters; longer cells are sentences, not names of columns."""
 
 MOST_POINTS = 2_000_000
-_KEY = re.compile(r"^\s*[*#;]?\s*\*?(START|STEP|STOP|COUNT)\s*[=:,\s]\s*\"?([-+\d.]+)", re.IGNORECASE)
 
 
 def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
@@ -36,6 +46,11 @@ def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
         raise FormatError(f"{path}: {len(lines):,} lines, more than any powder scan; export the one scan alone")
     if not any(line.strip() for line in lines):
         raise FormatError(f"{path}: shape (0, 1): an empty file; give two columns, 2theta and intensity")
+    stepped = read_stepped(lines, path, options)
+    if stepped is not None:
+        _refuse_neutrons("\n".join(lines[:100]), path)
+        return stepped
+    lines, turned = upright(lines)
     dialect = recognise_dialect(lines)
     found, below = blocks(lines, dialect, path)
     if not found:
@@ -44,16 +59,28 @@ def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
         )
     header = [line for block in found for line in block.before] + below
     text = "\n".join(header)
-    if words.names_neutrons(text):
-        raise FormatError(f"{path}: the header names neutrons; the networks know X-ray intensities only")
-    stepped = _stepped(found, lines, dialect)
-    if stepped is not None:
-        return Scan(*stepped, radiation=words.radiation_in(text), axis=Axis.TWO_THETA, axis_from="start and step")
+    _refuse_neutrons(text, path)
     found = scans_of(found)
     scans = [block for block in found if len(block.rows) >= LEAST_SCAN] or [max(found, key=lambda b: len(b.rows))]
     chosen = _choose(scans, options, path)
     above = [line for block in found[: found.index(chosen) + 1] for line in block.before]
-    return _columns(chosen, lines, above, text, path, options, dialect, len(scans))
+    scan = _columns(chosen, lines, above, text, path, options, dialect, len(scans))
+    return replace(scan, remarks=(TURNED, *scan.remarks)) if turned else scan
+
+
+TURNED = "the table lies on its side: its rows were taken as columns"
+
+
+def _refuse_neutrons(text: str, path: Path) -> None:
+    """Refuse a header that names neutrons.
+
+    Raises:
+        FormatError: it does.
+
+    """
+    named = words.names_neutrons(text)
+    if named is not None:
+        raise FormatError(f"{path}: the header names neutrons ('{named}'); the networks know X-ray intensities only")
 
 
 def _choose(scans: list[Block], options: ReadOptions, path: Path) -> Block:
@@ -67,40 +94,6 @@ def _choose(scans: list[Block], options: ReadOptions, path: Path) -> Block:
     if not 1 <= number <= len(scans):
         raise FormatError(f"{path}: holds {len(scans)} scans, --scan {number} is none of them")
     return scans[number - 1]
-
-
-def _stepped(
-    found: list[Block], lines: list[str], dialect: Dialect
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Read intensities alone below a first angle, a step and a last angle (DBWS, FullProf, Rigaku's text export)."""
-    keys: dict[str, float] = {}
-    for line in lines[:500]:
-        match = _KEY.match(line)
-        if match is not None:
-            keys.setdefault(match[1].upper(), float(match[2]))
-    main = max(found, key=lambda block: len(block.rows))
-    rows = main.rows
-    if not {"START", "STEP", "STOP"} <= keys.keys():
-        # the limits are the first row, or the first three numbers of a title line above the rows
-        limits = rows[0] if len(rows[0]) == 3 else None
-        if limits is None and main.before:
-            cells = [dialect.number(cell) for cell in main.before[-1].split()[:3]]
-            limits = [cell for cell in cells if cell is not None]
-            if len(limits) != 3:
-                return None
-        elif limits is not None:
-            rows = rows[1:]
-        if limits is None:
-            return None
-        keys = dict(zip(("START", "STEP", "STOP"), limits, strict=True))
-    if not (keys["STEP"] > 0.0 and 0.0 <= keys["START"] < keys["STOP"] <= 180.0):
-        return None
-    values = np.array([value for row in rows for value in row], dtype=np.float64)
-    points = round((keys["STOP"] - keys["START"]) / keys["STEP"]) + 1
-    if len(values) < LEAST_SCAN or not points - 1 <= len(values) <= points + 9:
-        return None  # rows of columns, then
-    x: NDArray[np.float64] = keys["START"] + keys["STEP"] * np.arange(min(points, len(values)), dtype=np.float64)
-    return x, values[: len(x)]
 
 
 def _names(before: list[str], columns: int, dialect: Dialect) -> list[str]:
@@ -189,11 +182,25 @@ def _columns(
         esd_at = 2
     if esd_at is not None and esd_at not in (at, intensity_at) and (values[:, esd_at] > 0).all():
         esd = values[:, esd_at]
+    if options.columns is None:
+        remarks += _further(names, columns, {at, intensity_at, esd_at})
     if n_scans > 1 and options.scan is None:
         remarks.append(f"holds {n_scans} scans, the first was read; choose with --scan")
     return Scan(
         values[:, at], values[:, intensity_at], esd, axis, said, radiation, n_scans, tuple(remarks)
     )  # fmt: skip
+
+
+def _further(names: list[str], columns: int, taken: set[int | None]) -> list[str]:
+    """Return a remark where there are more columns that may be intensities than the one that was taken."""
+    if not names:
+        return [f"{columns} columns: the first two were taken; choose others with --columns"] if columns > 3 else []
+    left = [name for place, name in enumerate(names) if place not in taken and words.may_be_intensity(name)]
+    if not left:
+        return []
+    chosen = ", ".join(f"'{names[place]}'" for place in sorted(place for place in taken if place is not None))
+    others = ", ".join(f"'{name}'" for name in left[:4]) + (", ..." if len(left) > 4 else "")
+    return [f"columns {chosen} were taken; there are also {others}: choose with --columns"]
 
 
 def _refuse_other(before: list[str], columns: int, path: Path, dialect: Dialect) -> None:

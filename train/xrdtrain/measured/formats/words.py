@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import re
 
-from xrdtrain.measured.emission import HC, LONGEST, SHORTEST, Radiation, anodes, of_anode, of_wavelengths
+from xrdtrain.measured.emission import HC, LONGEST, SAME_LINE, SHORTEST, Radiation, anodes, of_anode, of_wavelengths
 from xrdtrain.measured.pattern import Axis
 
 _NUMBER = r"(\d*[.,]\d+|\d+)"
 _WAVELENGTH = re.compile(
-    rf"(?:wave[\s_-]*length|lambda|λ|\bwl)[^\d\n]{{0,40}}?[12]?[^\d\n]{{0,12}}?(?<![\d.,]){_NUMBER}\s*(nm|pm|å|a\b|ang)?",
+    rf"(?:wave[\s_-]*length|lambda|λ|\bwl)(?:[^\d\n]{{0,40}}?[12])?[^\d\n]{{0,40}}?(?:(?<![A-Za-zα\d.,])|(?<=lambda)|(?<=length)){_NUMBER}"
+    r"\s*(nm|pm|å|a\b|ang)?",
     re.IGNORECASE,
 )
 _K_ALPHA_NUMBER = re.compile(
-    rf"k[\s_-]*(?:alpha|α)[\s_-]*([12])[^\d\n]{{0,24}}{_NUMBER}\s*(nm|pm|å|a\b|ang)?", re.IGNORECASE
+    rf"(?<![a-z])(?:[a-z]{{2}})?[\s_-]?k[\s_-]*(?:alpha|α|a)[\s_-]*([12])(?![\d.])[^\d\n]{{0,24}}(?<![A-Za-zα]){_NUMBER}"
+    r"\s*(nm|pm|å|a\b|ang)?",
+    re.IGNORECASE,
 )
 _ENERGY = re.compile(rf"energy[^\d\n]{{0,20}}?(?:(k)?ev\W{{0,6}}{_NUMBER}|{_NUMBER}\s*(k)?ev)", re.IGNORECASE)
 _SYMBOLS = "|".join(anodes())
 _LINE = re.compile(rf"\b({_SYMBOLS})[\s_-]*K[\s_-]*(?:alpha|α|a)[\s_-]*([12])?(?![\d.])", re.IGNORECASE)
+_ANODE_NUMBER = re.compile(rf"\b({_SYMBOLS})[\s,]+(\d\.\d{{3,}})", re.IGNORECASE)
+"""An anode before its wavelength, as in the headers of MDI and CPI."""
 _METALS = {"copper": "Cu", "cobalt": "Co", "molybdenum": "Mo", "chromium": "Cr", "iron": "Fe", "silver": "Ag"}
-_ANODE = re.compile(rf"(?:anode|target|tube|radiation|source)[^A-Za-z\n]{{0,12}}(?:material|name|element)?"
+_ANODE = re.compile(rf"(?:anode|target|tube|radiation|source|x-?rays?)[^A-Za-z\n]{{0,12}}(?:material|name|element)?"
                     rf"[^A-Za-z\n]{{0,12}}\b({_SYMBOLS}|{'|'.join(_METALS)})\b", re.IGNORECASE)  # fmt: skip
-_NEUTRON = re.compile(r"\bneutrons?\b|time[\s-]*of[\s-]*flight|\btof\b", re.IGNORECASE)
+_NEUTRON = re.compile(
+    r"\bneutrons?\b|time[\s-]*of[\s-]*flight|\btof\b|"
+    r"\b(?:hrpt|spodi|echidna|wombat|powgen|firepod|hb-?2a|bt-1|d1[ab]\d?(?=\s+title)|d2b\d?(?=\s+title)|d20(?=\s+title))\b",
+    re.IGNORECASE,
+)
+"""The word, or a diffractometer that has nothing else."""
 _THETA = r"(?:theta|th|tht)\b"
 _TWO_THETA = re.compile(rf"(?:2|two)[\s_*·.\-]*(?:{_THETA}|theta)|\bt+theta|\btth\b|\b2th", re.IGNORECASE)
 _COUPLED = re.compile(r"(?:(?:2|two)[\s_*-]*)?theta[\s]*[/\-:][\s]*(?:(?:2|two)[\s_*-]*)?theta", re.IGNORECASE)
@@ -39,6 +49,10 @@ _OTHER = re.compile(
     r"binding energy|retention|m/z|1/d|radius|r)\b(?![ /-]*2 ?theta)",
     re.IGNORECASE,
 )
+_NO_INTENSITY = re.compile(
+    r"time|index|\bno\b|number|\bn\b|back|bkg|calc|fit|diff|resid|weight|step|fwhm|width|area|\bhkl\b|monitor|attenu",
+    re.IGNORECASE,
+)
 _SCALE = {"nm": 10.0, "pm": 0.01}
 INTENSITY = re.compile(
     r"^[\W_]*(?:i|y|int|intensity|intensities|counts?|cps|iobs|yobs|y_?obs|net|signal|i\(.*\))(?:\b|_|$)|counts|intensit",
@@ -52,9 +66,10 @@ def plain(text: str) -> str:
     return text.replace("θ", "theta").replace("ϑ", "theta").replace("Θ", "theta").replace("Q̲", "Q")
 
 
-def names_neutrons(text: str) -> bool:
-    """Return whether a header says that the radiation was neutrons."""
-    return _NEUTRON.search(text) is not None
+def names_neutrons(text: str) -> str | None:
+    """Return the word by which a header says that the radiation was neutrons, None where it does not."""
+    match = _NEUTRON.search(text)
+    return None if match is None else match[0]
 
 
 def _angstroms(number: str, unit: str | None) -> float | None:
@@ -70,14 +85,20 @@ def radiation_in(text: str, source: str = "the file") -> Radiation | None:
     first: dict[str, float] = {}
     for match in _K_ALPHA_NUMBER.finditer(text):
         value = _angstroms(match[2], match[3])
-        if value is not None:
+        ratio = "ratio" in text[max(0, match.start() - 16) : match.start(2)].lower()  # of the two lines' intensities
+        if value is not None and not ratio:
             first.setdefault(match[1], value)
     if "1" in first:
         return of_wavelengths(tuple(first[key] for key in sorted(first)), source, anode)
     for match in _WAVELENGTH.finditer(text):
-        value = _angstroms(match[1], match[2])
+        before = re.search(r"[\[(/\s](nm|pm)\b", match[0][: match.start(1) - match.start()], re.IGNORECASE)
+        value = _angstroms(match[1], match[2] or (before and before[1]))
         if value is not None:
             return of_wavelengths((value,), source, anode)
+    for match in _ANODE_NUMBER.finditer(text):
+        lines = anodes()[match[1].capitalize()]
+        if lines[0] - SAME_LINE < float(match[2]) < lines[1] + SAME_LINE:
+            return of_wavelengths((float(match[2]),), source, match[1])
     energy = _ENERGY.search(text)
     if energy is not None:
         number = float((energy[2] or energy[3]).replace(",", "."))
@@ -112,6 +133,16 @@ def axis_of_name(name: str) -> tuple[Axis | None, bool]:
     if _RADIANS.search(name):
         return Axis.RADIANS, False
     return (Axis.TWO_THETA, True) if _ANGLE.search(name) else (None, False)
+
+
+def may_be_intensity(name: str) -> bool:
+    """Return whether a column's name leaves it open that it holds intensities: no axis, deviation, time or fit."""
+    text = plain(name).replace("_", " ")
+    if INTENSITY.search(name) and not ESD.search(name):
+        return True
+    return bool(text.strip()) and axis_of_name(name)[0] is None and not (
+        ESD.search(text) or _OTHER.match(text) or _NO_INTENSITY.search(text)
+    )  # fmt: skip
 
 
 def other_axis(name: str) -> str | None:
