@@ -12,6 +12,7 @@ import pytest
 import spglib
 from numpy.typing import NDArray
 from xrdcommon.fields import empty_samples
+from xrdcommon.fixed_sets.format import encode_ids
 from xrdcommon.space_groups import ENANTIOMORPHIC_PAIRS, first_hall_number
 from xrdtrain.evaluation.measures import evaluate
 from xrdtrain.evaluation.subgroups import SUBGROUPS_PATH, distances, maximal_subgroups
@@ -56,6 +57,7 @@ def test_families_that_are_not_recorded_are_said_to_be_unknown() -> None:
         "top": ranked(labels, [62, 33, 14, 2]),
         "top_probability": np.full((4, 2), 0.5),
         "samples": samples,
+        "ids": encode_ids([f"AMCSD:{number}" for number in range(len(samples))]),
     }
     old = measure(arrays)
     assert old["families"] is None
@@ -64,6 +66,38 @@ def test_families_that_are_not_recorded_are_said_to_be_unknown() -> None:
     new = measure(arrays)
     assert (new["families"]["n"], new["families"]["top1"]) == (2, pytest.approx(0.75))
     assert "per structure family (2): top-1 75.0%" in "\n".join(final_lines({"new": new}))
+
+
+def test_collections_apart_and_compounds_once() -> None:
+    """Halite three times right, once from another collection; sylvite, which differs by composition alone, wrong."""
+    samples: Any = empty_samples(6)
+    samples["space_group"] = [225, 225, 225, 225, 62, 1]
+    samples["family"] = [1, 1, 1, 1, 0, 5]
+    samples["composition"][:, :2] = [(4, 4), (4, 4), (4, 4.001), (4, 3), (1, 0), (1, 1)]
+    labels = samples["space_group"].astype(np.int64)
+    arrays: dict[str, NDArray[Any]] = {
+        "labels": labels,
+        "classes": CLASSES,
+        "top": ranked(labels, [225, 225, 225, 2, 2, 2]),
+        "top_probability": np.full((6, 2), 0.5),
+        "samples": samples,
+        "ids": encode_ids(["AMCSD:1", "AMCSD:2", "MP:3", "MP:4", "MP:5", "MP:6"]),
+    }
+    found = measure(arrays)
+    assert found["top1"] == pytest.approx(3 / 5)
+    assert found["distinct"] == {"n": 2, "n_patterns": 4, "top1": pytest.approx(1 / 2), "top5": 1.0}
+    assert found["collections"] == {
+        "AMCSD": {"n": 2, "top1": 1.0, "top5": 1.0},
+        "MP": {"n": 3, "top1": pytest.approx(1 / 3), "top5": 1.0},
+    }
+    lines = "\n".join(final_lines({"set": found}))
+    assert "each compound once (2): top-1 50.0%   top-5 100.0%" in lines
+    assert "MP alone (3): top-1 33.3%   top-5 100.0%" in lines
+    samples["family"] = 0
+    arrays["ids"] = encode_ids([f"MP:{number}" for number in range(6)])
+    alone = measure(arrays)
+    assert alone["distinct"] is None
+    assert alone["collections"] == {}
 
 
 def test_absences_and_what_they_leave_open() -> None:
@@ -128,6 +162,7 @@ def test_accuracy_by_descriptor() -> None:
         "top": ranked(labels, [62] * 5 + [14] * 6),
         "top_probability": np.full((11, 2), 0.5),
         "samples": samples,
+        "ids": encode_ids([f"AMCSD:{number}" for number in range(len(samples))]),
     }
     found = measure(arrays)["by_descriptor"]
     assert set(found) == {"volume", "n_sites", "density_factor", "crystallite_size"}
@@ -156,6 +191,7 @@ def test_few_patterns_leave_no_empty_bins() -> None:
         "top": ranked(labels, [62, 62]),
         "top_probability": np.full((2, 2), 0.5),
         "samples": samples,
+        "ids": encode_ids([f"AMCSD:{number}" for number in range(len(samples))]),
     }
     found = measure(arrays)["by_descriptor"]
     for field in ("volume", "crystallite_size"):

@@ -49,6 +49,14 @@ def _more_lines(measures: dict[str, Any]) -> list[str]:
             f"{percent(families['top1_error'])})   top-5 {percent(families['top5'])}   extinction group "
             f"{percent(families['extinction_group'])}   crystal system {percent(families['crystal_system'])}"
         ]
+    distinct = measures.get("distinct")
+    if distinct is not None and distinct["n"] < distinct["n_patterns"]:
+        lines.append(
+            f"  each compound once ({distinct['n']:,}): top-1 {percent(distinct['top1'])}   "
+            f"top-5 {percent(distinct['top5'])}"
+        )
+    for name, part in measures.get("collections", {}).items():
+        lines.append(f"  {name} alone ({part['n']:,}): top-1 {percent(part['top1'])}   top-5 {percent(part['top5'])}")
     lines.append(
         f"  within the right extinction group {percent(extinction['within'])}; where it holds several classes "
         f"{percent(extinction['within_shared'])} of {extinction['n_right_shared']:,} (by frequency alone "

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from xrdcommon.files import atomic_writer
+from xrdcommon.fixed_sets.format import decode_ids
 
 from xrdtrain.distributed import Ranks
 from xrdtrain.evaluation.descriptors import by_descriptor
 from xrdtrain.evaluation.fixed_test_sets import TestSet
 from xrdtrain.evaluation.measures import evaluate, quick
+from xrdtrain.evaluation.parts import collection_measures, distinct_measures
 from xrdtrain.inference.calibration import Calibration
 from xrdtrain.inference.classifier import Precision, Ranking, rank_logits, rank_patterns
 from xrdtrain.inference.load import Run
@@ -116,7 +118,12 @@ def measure(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     inside = np.isin(labels, classes)
     right = top[inside] == labels[inside, None]
     measures = evaluate(labels, classes, top, arrays["top_probability"], samples["family"])
-    return {**measures, "by_descriptor": by_descriptor(samples[inside], right)}
+    return {
+        **measures,
+        "distinct": distinct_measures(samples[inside], right),
+        "collections": collection_measures(decode_ids(arrays["ids"][inside]), right),
+        "by_descriptor": by_descriptor(samples[inside], right),
+    }
 
 
 def write_predictions(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
