@@ -23,6 +23,7 @@ from xrdcommon.spool.spool import Spool
 from xrdtrain.data.progress import OnCrash
 from xrdtrain.fitting.fit import FitRequest, fit
 from xrdtrain.inference.classifier import Precision
+from xrdtrain.inference.load import load_run
 from xrdtrain.runs import checkpoint
 
 COMMON: dict[str, Any] = {"tests": ("none",), "precision": Precision.FP32, "batch": 64, "model": "resnet-10-small"}
@@ -226,11 +227,19 @@ def test_damaged_shard_is_left_out(tmp_path: Path, make_spool: Any, capsys: Any)
 def test_init_from(tmp_path: Path, make_spool: Any, make_fixed_set: Any) -> None:
     spool = make_spool(shards=8)
     fit(request(spool.path, tmp_path / "a", samples=640))
-    fixed = make_fixed_set(n=64, groups=(2, 14, 62))
+    fixed = make_fixed_set(n=64, groups=(2, 26, 62))
     fit(request(fixed, tmp_path / "b", samples=64, learning_rate=1e-6, init_from=tmp_path / "a"))
     before, after = last(tmp_path / "a")["model"], last(tmp_path / "b")["model"]
     assert torch.allclose(before["dense.weight"], after["dense.weight"], atol=1e-4)
+    # the last layer keeps the rows of the groups that both know, whatever their places; others begin afresh
+    classes = load_run(tmp_path / "a").spec.classes
+    known = [group for group in (2, 26, 62) if group in classes]
+    assert 0 < len(known) < 3, classes
     assert after["logits.weight"].shape[0] == 3
+    for row, group in enumerate((2, 26, 62)):
+        if group in known:
+            assert torch.allclose(after["logits.weight"][row], before["logits.weight"][classes.index(group)], atol=1e-4)
+            assert torch.allclose(after["logits.bias"][row], before["logits.bias"][classes.index(group)], atol=1e-4)
     with pytest.raises(InputError, match="both must be the same"):
         fit(request(fixed, tmp_path / "c", model="resnet-10", init_from=tmp_path / "a"))
 

@@ -121,7 +121,7 @@ def measure(arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     return {
         **measures,
         "distinct": distinct_measures(samples[inside], right),
-        "collections": collection_measures(decode_ids(arrays["ids"][inside]), right),
+        "collections": collection_measures(decode_ids(arrays["ids"][inside]), right) if "ids" in arrays else {},
         "by_descriptor": by_descriptor(samples[inside], right),
     }
 

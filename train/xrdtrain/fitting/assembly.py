@@ -178,7 +178,7 @@ def chosen_test_sets(
 
 
 def initialise(model: Network, spec: NetworkSpec, other: str, config: RunConfig) -> None:
-    """Take the weights of another run; the last layer stays fresh where the classes differ.
+    """Take the weights of another run; in the last layer those of the classes that both know.
 
     Raises:
         InputError: another architecture or input.
@@ -203,9 +203,17 @@ def initialise(model: Network, spec: NetworkSpec, other: str, config: RunConfig)
                 f"--init-from {other}: other classes, and {config.model} does not say which layer gives the logits; "
                 "set `output_layer` to its name in the network"
             )
-        own = model.state_dict()
-        weights.update({name: own[name] for name in own if name.startswith(f"{model.output_layer}.")})
-        console.say(f"--init-from {other}: other classes, so the last layer begins afresh")
+        shared = sorted(set(spec.classes) & set(run.spec.classes))
+        here, there = ([classes.index(group) for group in shared] for classes in (spec.classes, run.spec.classes))
+        for name, values in model.state_dict().items():
+            if name.startswith(f"{model.output_layer}."):  # rows are classes
+                known = weights[name]
+                by_class = values.shape[0] == len(spec.classes) and known.shape[0] == len(run.spec.classes)
+                weights[name] = values.index_copy(0, torch.tensor(here), known[there]) if by_class else values
+        console.say(
+            f"--init-from {other}: knows {len(shared)} of these {len(spec.classes)} space groups; "
+            "in the last layer the others begin afresh"
+        )
     model.load_state_dict(weights)
 
 
