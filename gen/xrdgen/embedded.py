@@ -12,6 +12,7 @@ _FILES = {
     "amcsd": "amcsd.parquet",
     "statistics": "statistics.npz",
     "statistics-materials-project": "statistics-materials-project.npz",
+    "statistics-whole": "statistics-whole.npz",
 }
 
 

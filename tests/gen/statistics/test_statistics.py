@@ -171,6 +171,19 @@ def test_embedded_statistics_are_amcsd_training_part_and_materials_project(tmp_p
     assert len(whole.header["citations"]) == 2
 
 
+def test_whole_statistics_hold_nothing_back() -> None:
+    from xrdgen.splitting import unseen
+
+    whole, training = (Statistics.load(f"embedded:{name}") for name in ("statistics-whole", "statistics"))
+    record = json.loads((Path(__file__).parents[3] / "gen/xrdgen/data/embedded.json").read_text())
+    assert whole.n_structures.sum() == record["whole_structures"] == 42712
+    assert (whole.n_structures >= training.n_structures).all()
+    assert set(training.classes(20)) < set(whole.classes(20))
+    assert (len(training.classes(20)), len(whole.classes(20))) == (133, 142)
+    assert training.family_hashes < whole.family_hashes
+    assert not unseen(read_table("embedded:amcsd"), whole).any()  # the embedded test set has been counted, too
+
+
 @pytest.mark.parametrize("version", [1, 99])
 def test_other_format_version_names_both_and_the_remedy(version: int, tmp_path: Path) -> None:
     statistics = Statistics.load("embedded:statistics")
