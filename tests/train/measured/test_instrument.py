@@ -19,7 +19,7 @@ from xrdgen.diffraction.effects import asymmetry, shifts, widths
 from xrdgen.diffraction.effects.parameters import PatternParameters
 from xrdgen.diffraction.imperfections import Imperfections, parse_effects
 from xrdtrain.measured.emission import parse_radiation
-from xrdtrain.measured.instrument_file import Samples, laws, text_of
+from xrdtrain.measured.instrument_file import Samples, laws, report, text_of
 from xrdtrain.measured.instrument_fit import InstrumentFit, bragg, fit_instrument
 from xrdtrain.measured.line_profile import Profile, axial_tail, line
 from xrdtrain.measured.pattern import ReadOptions
@@ -93,6 +93,7 @@ def test_what_is_at_a_limit_has_no_deviation(tmp_path: Path) -> None:
     fit = fit_of(measured(tmp_path / "s.xy", symmetric, "LaB6", "CuKa", 20.0, 80.0), "LaB6", "CuKa")
     assert "axial" in fit.at_limits
     assert set(fit.at_limits).isdisjoint(fit.esd)
+    assert report(fit)["at_limits"] == list(fit.at_limits)
     for name, deviation in fit.esd.items():
         assert abs(getattr(fit.profile, name) - getattr(symmetric, name)) < 4.0 * deviation
 

@@ -130,6 +130,7 @@ def report(fit: InstrumentFit) -> dict[str, Any]:
         "step": fit.step,
         "profile": asdict(fit.profile),
         "esd": fit.esd,
+        "at_limits": list(fit.at_limits),
         "lines": [{"two_theta": float(at), "offset": float(off)} for at, off in zip(fit.at, fit.offsets, strict=True)],
         "rms_offset": fit.rms_offset,
         "r_wp": fit.misfit,
