@@ -26,6 +26,9 @@ LEAST_VALUES = 20
 HEADER_LINES = 12
 """Lines above intensities in which the three numbers stand."""
 
+SAMPLE = 64
+"""Lines in the middle of a file by which most files are told."""
+
 FILL = 9
 """Values by which a last row may go beyond the last angle."""
 
@@ -93,6 +96,9 @@ def read_stepped(lines: list[str], path: Path, options: ReadOptions) -> Scan | N
         FormatError: a scan along another axis, or not the scan asked for.
 
     """
+    middle = [_row(line.strip()) for line in lines[len(lines) // 2 :][:SAMPLE]]
+    if None not in middle and _Run([row for row in middle if row], []).in_columns:
+        return None  # told without a look at every line
     shared: dict[str, str] = {}
     scans: list[tuple[_Limits, list[float], dict[str, str]]] = []
     header: list[str] = []
