@@ -185,10 +185,11 @@ def _limits(run: _Run, keys: dict[str, str]) -> tuple[_Limits, list[float]] | No
             limits, values = _Limits(float(start[0]), float(step[0]), float(stop[0])), run.values()
             if limits.possible and len(values) <= 2 * (limits.points + FILL):
                 return limits, values
+    everything = sum(map(len, run.rows))
     for limits, first in _candidates(run):
-        values = run.values(first)
-        if limits.possible and len(values) >= LEAST_VALUES and limits.block(len(values)):
-            return limits, values
+        n = everything - sum(map(len, run.rows[:first]))
+        if limits.possible and n >= LEAST_VALUES and limits.block(n):
+            return limits, run.values(first)
     return None
 
 
