@@ -106,13 +106,16 @@ def of_wavelengths(values: tuple[float, ...], source: str, anode: str | None = N
 LONGEST_SYNCHROTRON = 1.0
 """Å; few powder diffractometers at synchrotrons, but most of those for neutrons, use longer waves."""
 
+ROUNDED = 2e-3
+"""Å; a longer wave this near to a line of a tube may be that line, as people round it."""
+
 
 def may_be_neutrons(radiation: Radiation) -> bool:
     """Return whether a wavelength is longer than synchrotrons mostly use and no line of an X-ray tube."""
     value = radiation.wavelength
     if radiation.anode is not None or value <= LONGEST_SYNCHROTRON:
         return False
-    return not any(abs(value - line) < 2e-3 for lines in anodes().values() for line in lines)
+    return not any(abs(value - line) < ROUNDED for lines in anodes().values() for line in lines)
 
 
 def parse_radiation(text: str, source: str = "--wavelength") -> Radiation:

@@ -90,7 +90,7 @@ FEW = 10
 """Points on either side of where two scans meet."""
 
 
-MOST_PEAKS, MANY_STEPS = 500, 1.05
+MOST_PEAKS, UNEVEN = 500, 1.05
 """Rows, and how uneven they are at least, that make a list of peaks."""
 
 COARSEST = 0.5
@@ -162,11 +162,11 @@ def _check_step(two_theta: NDArray[np.float64], path: Path, coarsest: float) -> 
     """
     if len(two_theta) > 1:
         step = float(np.median(np.diff(two_theta)))
-        if step > coarsest and len(two_theta) <= MOST_PEAKS and step > MANY_STEPS * float(np.diff(two_theta).min()):
-            raise FormatError(
-                f"{path}: {len(two_theta)} uneven angles, a list of peaks and no pattern; give the measured points"
-            )
         if step > coarsest:
+            if len(two_theta) <= MOST_PEAKS and step > UNEVEN * float(np.diff(two_theta).min()):
+                raise FormatError(
+                    f"{path}: {len(two_theta)} uneven angles, a list of peaks and no pattern; give the measured points"
+                )
             raise FormatError(f"{path}: steps of {step:g} degrees 2theta lose lines; measure in {coarsest:g} or less")
 
 

@@ -44,8 +44,7 @@ def read_gsas(content: bytes, path: Path, options: ReadOptions) -> Scan:
         x, intensity = _pairs(rows, path)
     else:
         x, intensity = library.columns(content, path, name="scan.gsas", scan=index)
-    if words.names_neutrons(text[:2000]):
-        raise FormatError(f"{path}: the header names neutrons; the networks know X-ray intensities only")
+    words.refuse_neutrons(text[:2000], path)
     radiation, note = _beside(path, text[:2000])
     radiation = radiation or words.radiation_in(text[:2000])
     return Scan(x, intensity, axis=Axis.TWO_THETA, axis_from="GSAS", radiation=radiation, scans=len(types),

@@ -115,8 +115,7 @@ def _radiation(blocks: list[gemmi.cif.Block], path: Path) -> Radiation | None:
             for name in ("_diffrn_radiation_probe", "_diffrn_radiation_type", "_diffrn_source")
             for value in _values(block, name)
         )
-        if words.names_neutrons(said):
-            raise FormatError(f"{path}: the radiation is neutrons; the networks know X-ray intensities only")
+        words.refuse_neutrons(said, path)
     for block in blocks:
         for name in WAVELENGTHS:
             numbers = [gemmi.cif.as_number(value) for value in _values(block, name)]

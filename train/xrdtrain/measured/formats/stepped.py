@@ -35,7 +35,7 @@ FILL = 9
 _ROW = re.compile(r"[-+\d.,\seEdD]+/?$")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _LEADING = re.compile(rf"\s*({_NUMBER.pattern})[\s,]+({_NUMBER.pattern})[\s,]+({_NUMBER.pattern})")
-_KEY = re.compile(r"^\s*[*#;]?\s*\*?(START|STEP|STOP|COUNT|SCAN_AXIS)\s*[=:,\s]\s*\"?([^\"\n]*)", re.IGNORECASE)
+_KEY = re.compile(r"^\s*[*#;]?\s*\*?(START|STEP|STOP|SCAN_AXIS)\s*[=:,\s]\s*\"?([^\"\n]*)", re.IGNORECASE)
 _UDF = {
     "RANGE": re.compile(r"^DataAngleRange\s*,\s*([\d.]+)\s*,\s*([\d.]+)"),
     "STEP": re.compile(r"^ScanStepSize\s*,\s*([\d.]+)"),
@@ -93,7 +93,7 @@ def read_stepped(lines: list[str], path: Path, options: ReadOptions) -> Scan | N
     """Read intensities that stand without their angles; None where a file is of another form.
 
     Raises:
-        FormatError: a scan along another axis, or not the scan asked for.
+        FormatError: neutrons, a scan along another axis, or not the scan asked for.
 
     """
     middle = [_row(line.strip()) for line in lines[len(lines) // 2 :][:SAMPLE]]
@@ -104,13 +104,14 @@ def read_stepped(lines: list[str], path: Path, options: ReadOptions) -> Scan | N
     header: list[str] = []
     for run in _runs(lines):
         header += run.before
-        keys = _keys(run.before)
-        shared = {**shared, **keys}
+        shared = shared | _keys(run.before)
         found = _limits(run, shared)
         if found is not None:
             scans.append((*found, shared))
     if not scans:
         return None
+    text = "\n".join(header)
+    words.refuse_neutrons(text, path)
     index, remarks = choose(len(scans), options, path)
     limits, values, keys = scans[index]
     if "SCAN_AXIS" in keys:
@@ -122,7 +123,7 @@ def read_stepped(lines: list[str], path: Path, options: ReadOptions) -> Scan | N
         limits.start + limits.step * np.arange(points, dtype=np.float64),
         np.array(values[:points]),
         deviations if len(deviations) == points and (deviations > 0.0).all() else None,
-        axis=Axis.TWO_THETA, axis_from="start and step", radiation=words.radiation_in("\n".join(header)),
+        axis=Axis.TWO_THETA, axis_from="start and step", radiation=words.radiation_in(text),
         scans=len(scans), remarks=remarks + stopped(points, limits.points),
     )  # fmt: skip
 

@@ -33,6 +33,8 @@ LONGEST_NAME = 32
 
 MOST_POINTS = 2_000_000
 
+ON_ITS_SIDE = "the table lies on its side: its rows were taken as columns"
+
 
 def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
     """Read columns of text.
@@ -48,7 +50,6 @@ def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
         raise FormatError(f"{path}: shape (0, 1): an empty file; give two columns, 2theta and intensity")
     stepped = read_stepped(lines, path, options)
     if stepped is not None:
-        _refuse_neutrons("\n".join(lines[:100]), path)
         return stepped
     lines, turned = upright(lines)
     dialect = recognise_dialect(lines)
@@ -59,28 +60,13 @@ def read_text(content: bytes, path: Path, options: ReadOptions) -> Scan:
         )
     header = [line for block in found for line in block.before] + below
     text = "\n".join(header)
-    _refuse_neutrons(text, path)
+    words.refuse_neutrons(text, path)
     found = scans_of(found)
     scans = [block for block in found if len(block.rows) >= LEAST_SCAN] or [max(found, key=lambda b: len(b.rows))]
     chosen = _choose(scans, options, path)
     above = [line for block in found[: found.index(chosen) + 1] for line in block.before]
     scan = _columns(chosen, lines, above, text, path, options, dialect, len(scans))
-    return replace(scan, remarks=(TURNED, *scan.remarks)) if turned else scan
-
-
-TURNED = "the table lies on its side: its rows were taken as columns"
-
-
-def _refuse_neutrons(text: str, path: Path) -> None:
-    """Refuse a header that names neutrons.
-
-    Raises:
-        FormatError: it does.
-
-    """
-    named = words.names_neutrons(text)
-    if named is not None:
-        raise FormatError(f"{path}: the header names neutrons ('{named}'); the networks know X-ray intensities only")
+    return replace(scan, remarks=(ON_ITS_SIDE, *scan.remarks)) if turned else scan
 
 
 def _choose(scans: list[Block], options: ReadOptions, path: Path) -> Block:

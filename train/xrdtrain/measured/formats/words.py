@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from xrdcommon.errors import FormatError
 
 from xrdtrain.measured.emission import HC, LONGEST, SAME_LINE, SHORTEST, Radiation, anodes, of_anode, of_wavelengths
 from xrdtrain.measured.pattern import Axis
@@ -24,11 +27,12 @@ _LINE = re.compile(rf"\b({_SYMBOLS})[\s_-]*K[\s_-]*(?:alpha|α|a)[\s_-]*([12])?(
 _ANODE_NUMBER = re.compile(rf"\b({_SYMBOLS})[\s,]+(\d\.\d{{3,}})", re.IGNORECASE)
 """An anode before its wavelength, as in the headers of MDI and CPI."""
 _METALS = {"copper": "Cu", "cobalt": "Co", "molybdenum": "Mo", "chromium": "Cr", "iron": "Fe", "silver": "Ag"}
-_ANODE = re.compile(rf"(?:anode|target|tube|radiation|source|x-?rays?)[^A-Za-z\n]{{0,12}}(?:material|name|element)?"
+_ANODE = re.compile(rf"(?:anode|target|tube|radiation|source|x-?rays?\s*[:=,])"
+                    r"[^A-Za-z\n]{0,12}(?:material|name|element)?"
                     rf"[^A-Za-z\n]{{0,12}}\b({_SYMBOLS}|{'|'.join(_METALS)})\b", re.IGNORECASE)  # fmt: skip
 _NEUTRON = re.compile(
     r"\bneutrons?\b|time[\s-]*of[\s-]*flight|\btof\b|"
-    r"\b(?:hrpt|spodi|echidna|wombat|powgen|firepod|hb-?2a|bt-1|d1[ab]\d?(?=\s+title)|d2b\d?(?=\s+title)|d20(?=\s+title))\b",
+    r"\b(?:hrpt|spodi|echidna|wombat|powgen|firepod|hb-?2a|(?:d1[ab]|d2b|d20)\d?(?=\s+title))\b",
     re.IGNORECASE,
 )
 """The word, or a diffractometer that has nothing else."""
@@ -66,10 +70,16 @@ def plain(text: str) -> str:
     return text.replace("θ", "theta").replace("ϑ", "theta").replace("Θ", "theta").replace("Q̲", "Q")
 
 
-def names_neutrons(text: str) -> str | None:
-    """Return the word by which a header says that the radiation was neutrons, None where it does not."""
+def refuse_neutrons(text: str, path: Path) -> None:
+    """Refuse a header that says that the radiation was neutrons.
+
+    Raises:
+        FormatError: it does; names the word.
+
+    """
     match = _NEUTRON.search(text)
-    return None if match is None else match[0]
+    if match is not None:
+        raise FormatError(f"{path}: the header names neutrons ('{match[0]}'); the networks know X-ray intensities only")
 
 
 def _angstroms(number: str, unit: str | None) -> float | None:
